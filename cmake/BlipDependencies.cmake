@@ -1,0 +1,49 @@
+# What blip needs, and what to say when it is missing. The project's own build and the installed
+# package share this file.
+
+# _blip_require(PACKAGE DEBIAN ARGS...): find_package(PACKAGE ARGS...), or fail with the remedy.
+macro(_blip_require package debian)
+    find_package(${package} ${ARGN} QUIET)
+    if(NOT ${package}_FOUND)
+        list(
+            APPEND
+            _blip_missing
+            "  ${package} ${ARGN} (Debian and Ubuntu: apt-get install ${debian}; elsewhere: add its prefix to CMAKE_PREFIX_PATH)"
+        )
+    endif()
+endmacro()
+
+# blip_find_dependencies([OPTIONAL] COMPONENTS...) finds the packages behind blip::core, blip::blip
+# and blip::cuda. A macro, because imported targets must reach the caller's directory. Sets
+# BLIP_MISSING_DEPENDENCIES to a readable list; outside find_package a missing one is fatal.
+macro(blip_find_dependencies)
+    set(_blip_wanted ${ARGN})
+    set(_blip_missing "")
+    if("core" IN_LIST _blip_wanted)
+        set(THREADS_PREFER_PTHREAD_FLAG ON)
+        _blip_require(Threads libc6-dev)
+        _blip_require(Eigen3 libeigen3-dev 3.4 NO_MODULE)
+        _blip_require(xtl xtl-dev)
+        _blip_require(xtensor libxtensor-dev 0.24)
+    endif()
+    if("blip" IN_LIST _blip_wanted)
+        _blip_require(nlohmann_json nlohmann-json3-dev 3.10)
+        _blip_require(utf8proc libutf8proc-dev)
+        _blip_require(stb libstb-dev)
+        _blip_require(JPEG libjpeg-dev)
+        _blip_require(PNG libpng-dev)
+        _blip_require(ZLIB zlib1g-dev)
+        find_package(WebP QUIET)
+    endif()
+    if("cuda" IN_LIST _blip_wanted)
+        if("OPTIONAL" IN_LIST _blip_wanted)
+            find_package(CUDAToolkit QUIET)
+        else()
+            _blip_require(CUDAToolkit nvidia-cuda-toolkit)
+        endif()
+    endif()
+    list(JOIN _blip_missing "\n" BLIP_MISSING_DEPENDENCIES)
+    if(_blip_missing AND NOT CMAKE_FIND_PACKAGE_NAME STREQUAL "blip")
+        message(FATAL_ERROR "blip needs packages that were not found:\n${BLIP_MISSING_DEPENDENCIES}")
+    endif()
+endmacro()

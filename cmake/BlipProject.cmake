@@ -1,0 +1,42 @@
+# What every program of this repository is compiled with; not installed.
+
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+add_library(blip_warnings INTERFACE)
+set(warnings -Wall -Wextra -Wshadow -Wconversion -Werror)
+target_compile_options(
+    blip_warnings
+    INTERFACE "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:${warnings};-Wpedantic>"
+              "$<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Werror>"
+)
+
+if(BLIP_SANITIZE)
+    add_compile_options("-fsanitize=${BLIP_SANITIZE}" -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    add_link_options("-fsanitize=${BLIP_SANITIZE}")
+endif()
+
+if(BLIP_CUDA)
+    if(NOT TARGET blip::cuda)
+        message(FATAL_ERROR "BLIP_CUDA is ON but the CUDA toolkit was not found. "
+                            "Install it, name it with -DCUDAToolkit_ROOT=FOLDER, or set BLIP_CUDA=OFF.")
+    endif()
+    if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
+        set(CMAKE_CUDA_ARCHITECTURES 80 90)
+    endif()
+    enable_language(CUDA)
+    set(CMAKE_CUDA_STANDARD 20)
+    set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+endif()
+
+# blip_add_program(NAME SOURCES...): one program of this repository, optimised, with the model sizes
+# of BLIP_MODELS.
+function(blip_add_program name)
+    add_executable(${name} ${ARGN})
+    target_link_libraries(${name} PRIVATE blip_warnings $<IF:$<BOOL:${BLIP_CUDA}>,blip::cuda,blip::blip>)
+    if(CMAKE_BUILD_TYPE STREQUAL "Release")
+        blip_optimize(${name})
+    endif()
+    blip_add_models(${name})
+endfunction()

@@ -1,0 +1,205 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include <blip/backend/cpu/activation.hpp>
+#include <blip/backend/cpu/engine.hpp>
+#include <blip/backend/cpu/pack.hpp>
+#include <blip/backend/cpu/tile.hpp>
+
+namespace blip::cpu::inline BLIP_CPU_TARGET {
+
+/// Result of a product, and what happens to it while it is still in the cache: with s the sums,
+/// begun as `start` says, u = s, y = activation(s) + residual.
+struct Result {
+    float* data = nullptr;
+    std::size_t stride = 0;
+    Start start = Start::zero;
+    float const* bias = nullptr;
+    Activation activation = Activation::none;
+    float* before_activation = nullptr; ///< receives u where it is not null
+    std::size_t before_stride = 0;
+    float const* residual = nullptr; ///< must not be the result itself (that is Start::result)
+    std::size_t residual_stride = 0;
+};
+
+namespace detail {
+
+/// How a product is cut into parts, each of which computes its own rows and columns completely.
+struct Split {
+    std::size_t rows = 1;   ///< parts of the rows
+    std::size_t panels = 1; ///< parts of the panels
+};
+
+inline constexpr std::size_t most_rows = 24 * tile_rows; ///< of a left block in the second cache
+
+/// Chooses the cut whose slowest part takes least time, counting what each part packs for itself.
+inline Split choose_split(std::size_t threads, std::size_t rows, std::size_t panels,
+                          RightOrder order) {
+    std::size_t const tiles = (rows + tile_rows - 1) / tile_rows;
+    Split best;
+    double least = -1;
+    for (std::size_t r = 1; r <= std::min(tiles, threads); ++r) {
+        // Twice as many parts as threads evens out cores that are not free all the time.
+        for (std::size_t parts : {threads, 2 * threads}) {
+            std::size_t const c = std::clamp<std::size_t>(parts / r, 1, panels);
+            auto const part_rows = static_cast<double>((tiles + r - 1) / r * tile_rows);
+            auto const part_columns =
+                static_cast<double>((panels + c - 1) / c * panel_width);
+            auto const rounds = static_cast<double>((r * c + threads - 1) / threads);
+            double const pack = part_rows * 6 + (order == RightOrder::panels
+                                                     ? part_columns * 0.5
+                                                     : part_columns * 6);
+            double const time = rounds * (part_rows * part_columns + pack);
+            if (least < 0 || time < least) {
+                least = time;
+                best = {r, c};
+            }
+        }
+    }
+    return best;
+}
+
+/// Applies what follows the sums to rows x columns of the result at (row, column).
+inline void finish(Result const& y, std::size_t row, std::size_t rows, std::size_t column,
+                   std::size_t columns) {
+    for (std::size_t r = row; r < row + rows; ++r) {
+        float* const to = y.data + r * y.stride + column;
+        for (std::size_t j = 0; j < columns; j += lanes) {
+            Mask const mask = first_lanes(columns - j);
+            Floats value = load(to + j, mask);
+            if (y.before_activation != nullptr)
+                store(y.before_activation + r * y.before_stride + column + j, value, mask);
+            value = activate(y.activation, value);
+            if (y.residual != nullptr)
+                value = value + load(y.residual + r * y.residual_stride + column + j, mask);
+            store(to + j, value, mask);
+        }
+    }
+}
+
+/// Sizes common to all parts of one product.
+struct Product {
+    Left left;
+    Right right;
+    Result result;
+    std::size_t columns;
+    std::size_t depth;
+    bool copy_left;
+    bool finishes;
+};
+
+/// Depths multiplied in one go: a panel's block and the left rows share the second cache.
+inline std::size_t block_depth(std::size_t rows, std::size_t depth) {
+    std::size_t const most = rows <= 4 * tile_rows ? 1024 : 256;
+    std::size_t const blocks = (depth + most - 1) / most;
+    return std::max<std::size_t>(1, (depth + blocks - 1) / blocks);
+}
+
+/// Rows [row, row + rows) of panels [panel, last), complete.
+inline void multiply_part(Scratch& scratch, Product const& p, std::size_t row, std::size_t rows,
+                          std::size_t panel, std::size_t last) {
+    bool const few = rows <= few_rows;
+    std::size_t const block = few ? p.depth : block_depth(rows, p.depth);
+    bool const pack_right = p.right.order != RightOrder::panels;
+    std::size_t const chunks = (rows + most_rows - 1) / most_rows;
+    std::size_t const chunk_rows = (rows + chunks - 1) / chunks;
+    std::size_t const left_size = p.copy_left ? chunk_rows * left_stride(block) : 0;
+    std::size_t const right_size = pack_right ? 2 * block * panel_width : 0;
+    auto const loan = scratch.borrow(left_size + right_size + 1);
+    float* const left = loan.data();
+    float* const right = left + left_size;
+
+    for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+        std::size_t const begin_row = row + rows * chunk / chunks;
+        std::size_t const height = row + rows * (chunk + 1) / chunks - begin_row;
+        for (std::size_t k = 0; k < p.depth || k == 0; k += block) {
+            TileTask task{};
+            task.depth = std::min(block, p.depth - k);
+            if (p.copy_left) {
+                pack_left(p.left, begin_row, height, k, task.depth, left);
+                task.a = left;
+                task.a_stride = left_stride(task.depth);
+            } else {
+                task.a = p.left.data + begin_row * p.left.stride + k;
+                task.a_stride = p.left.stride;
+            }
+            task.c_stride = p.result.stride;
+            task.start = k == 0 ? p.result.start : Start::result;
+            bool const ends = k + block >= p.depth;
+            for (std::size_t n = panel; n < last;) {
+                std::size_t const wide = few && n + 1 < last ? 2 : 1;
+                std::size_t const column = n * panel_width;
+                task.columns = std::min(p.columns - column, wide * panel_width);
+                if (pack_right) {
+                    for (std::size_t i = 0; i < wide; ++i)
+                        pack_block(p.right, p.columns, column + i * panel_width, k, task.depth,
+                                   right + i * block * panel_width);
+                    task.b = right;
+                    task.b_next = block * panel_width;
+                } else {
+                    task.b_next = p.depth * panel_width;
+                    task.b = p.right.data + n * task.b_next + k * panel_width;
+                }
+                task.c = p.result.data + begin_row * p.result.stride + column;
+                task.bias = p.result.bias == nullptr ? nullptr : p.result.bias + column;
+                if (few && few_vectors * lanes == wide * panel_width)
+                    few_tiles[height - 1](task);
+                else
+                    for (std::size_t i = 0; i < wide; ++i) {
+                        TileTask single = task;
+                        single.b += i * task.b_next;
+                        single.c += i * panel_width;
+                        single.columns = task.columns - i * panel_width;
+                        if (single.bias != nullptr)
+                            single.bias += i * panel_width;
+                        multiply_rows(single, height);
+                    }
+                if (ends && p.finishes)
+                    finish(p.result, begin_row, height, column, task.columns);
+                n += wide;
+            }
+        }
+    }
+}
+
+} // namespace detail
+
+/// y [rows, columns] = left [rows, depth] right [depth, columns], with what `y` asks for. Every sum
+/// is one chain over the depth: neither the number of rows nor of threads changes a bit.
+inline void multiply(Engine& engine, std::size_t rows, std::size_t columns, std::size_t depth,
+                     Left left, Right right, Result const& y) {
+    if (rows == 0 || columns == 0)
+        return;
+    detail::Product product{left, right, y, columns, depth, false, false};
+    product.copy_left = left.order == LeftOrder::depth_rows || rows > few_rows;
+    product.finishes = y.activation != Activation::none || y.before_activation != nullptr ||
+                       y.residual != nullptr;
+    std::size_t const panels = panel_count(columns);
+    Scratch& scratch = engine.scratch();
+    // Below this many operations waking other threads costs more than it saves.
+    bool const small = static_cast<double>(rows) * static_cast<double>(columns) *
+                           static_cast<double>(depth) < 3e4;
+    if (small || engine.threads() == 1) {
+        detail::multiply_part(scratch, product, 0, rows, 0, panels);
+        return;
+    }
+    detail::Split split;
+    if (rows <= 4 * tile_rows)
+        split.panels = std::min(panels, engine.threads() * (panels >= 64 ? 4 : 1));
+    else
+        split = detail::choose_split(engine.threads(), rows, panels, right.order);
+    std::size_t const tiles = (rows + tile_rows - 1) / tile_rows;
+    engine.parallel_for(split.rows * split.panels, [&](std::size_t part) {
+        std::size_t const r = part / split.panels;
+        std::size_t const c = part % split.panels;
+        // Whole tiles to every part, as far as there are any.
+        std::size_t const begin = rows * (tiles * r / split.rows) / tiles;
+        std::size_t const end = rows * (tiles * (r + 1) / split.rows) / tiles;
+        detail::multiply_part(scratch, product, begin, end - begin, panels * c / split.panels,
+                              panels * (c + 1) / split.panels);
+    });
+}
+
+} // namespace blip::cpu::inline BLIP_CPU_TARGET

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstddef>
+
+#include <blip/backend/cuda/portable.hpp>
+
+namespace blip::cuda {
+
+/// y = a + b, elementwise; y may be either.
+template <class T>
+struct Add {
+    T const* a = nullptr;
+    T const* b = nullptr;
+    T* y = nullptr;
+
+    BLIP_HOST_DEVICE void operator()(std::ptrdiff_t index) const { y[index] = a[index] + b[index]; }
+};
+
+/// y[r] = x[rows[r]], a task a row.
+template <class T>
+struct GatherRows {
+    T const* x = nullptr;
+    std::ptrdiff_t x_stride = 0;
+    int const* rows = nullptr;
+    T* y = nullptr;
+    std::ptrdiff_t y_stride = 0;
+    int columns = 0;
+
+    template <class Group>
+    BLIP_HOST_DEVICE void operator()(Group const& group, std::ptrdiff_t r) const {
+        std::ptrdiff_t const from = rows[r];
+        for (int c = group.rank(); c < columns; c += group.size())
+            y[r * y_stride + c] = x[from * x_stride + c];
+    }
+};
+
+/// y[rows[r]] = x[r], a task a row; rows are distinct.
+template <class T>
+struct ScatterRows {
+    T const* x = nullptr;
+    std::ptrdiff_t x_stride = 0;
+    int const* rows = nullptr;
+    T* y = nullptr;
+    std::ptrdiff_t y_stride = 0;
+    int columns = 0;
+
+    template <class Group>
+    BLIP_HOST_DEVICE void operator()(Group const& group, std::ptrdiff_t r) const {
+        std::ptrdiff_t const to = rows[r];
+        for (int c = group.rank(); c < columns; c += group.size())
+            y[to * y_stride + c] = x[r * x_stride + c];
+    }
+};
+
+/// sums[c] += Σ x[r, c] over rows, a task `group.columns()` columns. Neighbouring threads read
+/// neighbouring columns, and the order of the sum is fixed by the group's size.
+template <class T>
+struct ColumnSums {
+    T const* x = nullptr;
+    std::ptrdiff_t stride = 0;
+    std::ptrdiff_t rows = 0;
+    int columns = 0;
+    T* sums = nullptr;
+
+    template <class Group>
+    BLIP_HOST_DEVICE void operator()(Group const& group, std::ptrdiff_t tile) const {
+        int const width = group.columns();
+        std::ptrdiff_t const c = tile * width + group.rank() % width;
+        T sum = T(0);
+        if (c < columns)
+            for (std::ptrdiff_t r = group.rank() / width; r < rows; r += group.size() / width)
+                sum += x[r * stride + c];
+        sum = group.column_sum(sum);
+        if (group.rank() < width && c < columns)
+            sums[c] += sum;
+    }
+};
+
+} // namespace blip::cuda

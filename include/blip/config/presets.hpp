@@ -1,0 +1,74 @@
+#pragma once
+
+#include <blip/config/concepts.hpp>
+
+namespace blip::config {
+
+/// A list of configurations, for run-time dispatch over what was compiled in.
+template <class... Configs>
+struct ModelList {};
+
+namespace detail {
+template <class... Lists>
+struct Concatenate;
+template <class... A>
+struct Concatenate<ModelList<A...>> {
+    using type = ModelList<A...>;
+};
+template <class... A, class... B, class... Rest>
+struct Concatenate<ModelList<A...>, ModelList<B...>, Rest...>
+    : Concatenate<ModelList<A..., B...>, Rest...> {};
+} // namespace detail
+
+/// The configurations of all `Lists`, one after another.
+template <class... Lists>
+using concatenate = typename detail::Concatenate<Lists...>::type;
+
+/// ViT-B/16 (paper section 4.1) for square pictures of `Image` pixels.
+template <int Image>
+struct vit_base {
+    static constexpr int image = Image, patch = 16, width = 768, depth = 12, heads = 12, hidden = 3072;
+    static constexpr int recompute = 0;
+};
+
+/// ViT-L/16.
+template <int Image>
+struct vit_large {
+    static constexpr int image = Image, patch = 16, width = 1024, depth = 24, heads = 16, hidden = 4096;
+    static constexpr int recompute = 0;
+};
+
+/// BERT-base with cross-attention and the two added tokens: the text network of every published BLIP,
+/// looking at states `EncoderWidth` wide.
+template <int EncoderWidth>
+struct bert_base {
+    static constexpr int vocabulary = 30524, positions = 512, width = 768, depth = 12, heads = 12;
+    static constexpr int hidden = 3072, encoder_width = EncoderWidth, recompute = 0;
+};
+
+/// A published model size at an image size. 384 pixels is what captioning, retrieval and matching
+/// checkpoints use, 480 visual question answering, 224 pre-training.
+template <int Image>
+struct base {
+    static constexpr char const* name = "base";
+    using vision = vit_base<Image>;
+    using text = bert_base<768>;
+    static constexpr int projection = 256;
+};
+template <int Image>
+struct large {
+    static constexpr char const* name = "large";
+    using vision = vit_large<Image>;
+    using text = bert_base<1024>;
+    static constexpr int projection = 256;
+};
+
+using caption_base = base<384>;   ///< Salesforce/blip-image-captioning-base
+using caption_large = large<384>; ///< Salesforce/blip-image-captioning-large
+
+/// Published sizes that a captioning program serves.
+using caption_models = ModelList<caption_base, caption_large, base<224>, large<224>, base<480>>;
+
+static_assert(CaptionConfig<caption_base> && CaptionConfig<caption_large>);
+
+} // namespace blip::config

@@ -1,0 +1,125 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+
+#include <blip/core/parameter.hpp>
+
+namespace blip {
+
+/// One member of a layer by name. Each layer lists all of its members once, in
+/// `static constexpr auto fields()`; initialising, counting, naming, loading and saving follow from it.
+template <class Owner, class Member>
+struct Field {
+    using type = Member;
+    std::string_view name;
+    Member Owner::* member;
+};
+template <class Owner, class Member>
+Field(char const*, Member Owner::*) -> Field<Owner, Member>;
+
+/// A layer: a struct of weights and settings that lists its members.
+template <class T>
+concept HasFields = requires { T::fields(); };
+
+/// A number that belongs to a loaded model but is not learned: an epsilon, a dropout probability.
+template <class T>
+concept Setting = std::is_arithmetic_v<T>;
+
+namespace detail {
+
+template <class T>
+struct is_std_array : std::false_type {};
+template <class T, std::size_t Count>
+struct is_std_array<std::array<T, Count>> : std::true_type {};
+
+template <class T>
+constexpr bool lists_all();
+
+template <class T>
+constexpr bool member_lists_all() {
+    if constexpr (is_parameter<T> || Setting<T>)
+        return true;
+    else if constexpr (is_std_array<T>::value)
+        return member_lists_all<typename T::value_type>();
+    else
+        return HasFields<T> && lists_all<T>();
+}
+
+template <class T>
+constexpr bool lists_all() {
+    return std::apply(
+        [](auto... field) {
+            std::size_t const listed = (std::size_t{0} + ... + sizeof(typename decltype(field)::type));
+            return listed == sizeof(T) && (member_lists_all<typename decltype(field)::type>() && ...);
+        },
+        T::fields());
+}
+
+template <class T, class F>
+void visit(T& member, std::string& path, F& f) {
+    using Plain = std::remove_const_t<T>;
+    std::size_t const length = path.size();
+    auto enter = [&](std::string_view name, auto& part) {
+        if (!path.empty())
+            path += '.';
+        path += name;
+        visit(part, path, f);
+        path.resize(length);
+    };
+    if constexpr (is_parameter<Plain> || Setting<Plain>) {
+        f(static_cast<std::string const&>(path), member);
+    } else if constexpr (is_std_array<Plain>::value) {
+        for (std::size_t i = 0; i < member.size(); ++i)
+            enter(std::to_string(i), member[i]);
+    } else {
+        std::apply([&](auto... field) { (enter(field.name, member.*field.member), ...); },
+                   Plain::fields());
+    }
+}
+
+} // namespace detail
+
+/// Every member of `T` and of its parts is listed in `fields()`: their sizes add up to the struct's.
+template <class T>
+concept lists_every_member = HasFields<T> && detail::lists_all<T>();
+
+/// Calls f(path, parameter) for every parameter of `layer`, in the order of `fields()`. Paths look
+/// like "vision.blocks.3.attention.norm.scale".
+template <class Layer, class F>
+void for_each_parameter(Layer& layer, F f) {
+    auto only_parameters = [&](std::string const& path, auto& member) {
+        if constexpr (is_parameter<std::remove_cvref_t<decltype(member)>>)
+            f(path, member);
+    };
+    std::string path;
+    detail::visit(layer, path, only_parameters);
+}
+
+/// Calls f(path, value) for every setting of `layer` (epsilons, dropout probabilities).
+template <class Layer, class F>
+void for_each_setting(Layer& layer, F f) {
+    auto only_settings = [&](std::string const& path, auto& member) {
+        if constexpr (Setting<std::remove_cvref_t<decltype(member)>>)
+            f(path, member);
+    };
+    std::string path;
+    detail::visit(layer, path, only_settings);
+}
+
+/// How many numbers the parameters of `Layer` hold; shared ones are members once and count once.
+template <lists_every_member Layer>
+std::ptrdiff_t count_parameters() {
+    std::ptrdiff_t count = 0;
+    Layer layer{};
+    for_each_parameter(layer, [&](std::string const&, auto& parameter) {
+        count += std::remove_cvref_t<decltype(parameter)>::size;
+    });
+    return count;
+}
+
+} // namespace blip

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <tuple>
+
+#include <blip/layers/linear.hpp>
+
+namespace blip {
+
+/// What a text network looks at: states of an image encoder (or of another text), [batch, length, Width].
+template <int Width, class B>
+struct EncoderStates {
+    Tokens<Width, B> states;
+    unsigned char const* mask = nullptr; ///< [batch, length] in backend memory, 1 = attend; null: all
+    Tokens<Width, B> gradient{};         ///< where backward adds ∂L/∂states; no data: not wanted
+};
+
+/// Multi-head attention from text rows to encoder states (paper section 3.1, "cross-attention"). Key
+/// and value are one product over the states; its rows are key | value.
+template <int Width, int Heads, int EncoderWidth, Backend B>
+struct CrossAttention {
+    using backend = B;
+    using scalar = typename B::scalar;
+    using X = Tokens<Width, B>;
+    using States = EncoderStates<EncoderWidth, B>;
+    using Grad = CrossAttention<Width, Heads, EncoderWidth, typename B::gradient>;
+    static constexpr int heads = Heads, head_width = Width / Heads;
+    static_assert(Width % Heads == 0);
+
+    Linear<Width, Width, B> query;
+    Linear<EncoderWidth, 2 * Width, B> key_value;
+    Linear<Width, Width, B> output;
+    double dropout = 0; ///< on attention probabilities, in training
+
+    static constexpr auto fields() {
+        return std::tuple{Field{"query", &CrossAttention::query},
+                          Field{"key_value", &CrossAttention::key_value},
+                          Field{"output", &CrossAttention::output},
+                          Field{"dropout", &CrossAttention::dropout}};
+    }
+
+    struct Cache {
+        typename Linear<Width, Width, B>::Cache query;
+        typename Linear<EncoderWidth, 2 * Width, B>::Cache key_value;
+        typename Linear<Width, Width, B>::Cache output;
+        X queries;
+        Tokens<2 * Width, B> projected;
+        X attended;
+        scalar* lse = nullptr;
+        RandomKey key;
+    };
+
+    X forward(X x, Cache& cache, Context<B>& ctx, States const& encoder) const {
+        auto const q = cache.queries = query.forward(x, cache.query, ctx);
+        auto const kv = cache.projected = key_value.forward(encoder.states, cache.key_value, ctx);
+        auto const attended = cache.attended = ctx.template tokens<Width>(x.batch, x.length);
+        if (ctx.keep == Keep::everything)
+            cache.lse = ctx.take(x.rows() * Heads);
+        if (ctx.mode == Mode::train && dropout > 0)
+            cache.key = ctx.next_key();
+        B::attention(ctx.engine, shape(x, encoder, cache, ctx), rows(q), part(kv, 0), part(kv, 1),
+                     rows(attended), cache.lse);
+        return output.forward(attended, cache.output, ctx);
+    }
+
+    /// Also adds the gradient of the states to `encoder.gradient`, where it has data.
+    X backward(X dy, Cache const& cache, Grad& grad, Context<B>& ctx, States const& encoder) const {
+        auto const dattended = output.backward(dy, cache.output, grad.output, ctx);
+        auto const dq = ctx.template tokens<Width>(dy.batch, dy.length);
+        auto const dkv = ctx.template tokens<2 * Width>(encoder.states.batch, encoder.states.length);
+        B::attention_backward(ctx.engine, shape(dy, encoder, cache, ctx), rows(cache.queries),
+                              part(cache.projected, 0), part(cache.projected, 1),
+                              rows(cache.attended), cache.lse, rows(dattended), rows(dq),
+                              part(dkv, 0), part(dkv, 1));
+        auto const dstates = key_value.backward(dkv, cache.key_value, grad.key_value, ctx);
+        if (encoder.gradient.data)
+            B::add(ctx.engine, encoder.gradient.data, dstates.data, encoder.gradient.data,
+                   dstates.size());
+        return query.backward(dq, cache.query, grad.query, ctx);
+    }
+
+    /// What the soft-max gave in `cache`'s forward: p [batch, heads, length, encoder length].
+    void probabilities(Cache const& cache, Context<B>& ctx, States const& encoder, scalar* p) const {
+        B::attention_probabilities(ctx.engine, shape(cache.queries, encoder, cache, ctx),
+                                   rows(cache.queries), part(cache.projected, 0), p);
+    }
+
+    /// Key (0) or value (1) of every state.
+    static HeadRows<B> part(Tokens<2 * Width, B> projected, int which) {
+        std::ptrdiff_t const stride = 2 * Width;
+        return {projected.data + std::ptrdiff_t{which} * Width, projected.length * stride, stride};
+    }
+
+    static HeadRows<B> rows(X x) { return {x.data, std::ptrdiff_t{x.length} * Width, Width}; }
+
+private:
+    AttentionShape shape(X x, States const& encoder, Cache const& cache, Context<B> const& ctx) const {
+        return {.items = x.batch,
+                .heads = Heads,
+                .head_width = head_width,
+                .queries = x.length,
+                .keys = encoder.states.length,
+                .key_mask = encoder.mask,
+                .dropout = ctx.mode == Mode::train ? dropout : 0,
+                .key = cache.key};
+    }
+};
+
+} // namespace blip

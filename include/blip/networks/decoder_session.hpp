@@ -1,0 +1,253 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <numeric>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <blip/core/error.hpp>
+#include <blip/generate/kv_cache.hpp>
+#include <blip/networks/text_decoder.hpp>
+
+namespace blip {
+
+/// The given beginning of one sequence. Positions and visibility are spelled out because one published
+/// implementation pads prompts inside a batch and lets the pads count in its own way.
+struct Prompt {
+    std::vector<int> ids;
+    std::vector<int> positions;         ///< row of the position table for each id
+    std::vector<unsigned char> visible; ///< 1 where later tokens may attend the id
+
+    /// Every id visible, positions 0, 1, 2, ...
+    static Prompt plain(std::vector<int> ids) {
+        Prompt prompt{std::move(ids), {}, {}};
+        prompt.positions.resize(prompt.ids.size());
+        std::iota(prompt.positions.begin(), prompt.positions.end(), 0);
+        prompt.visible.assign(prompt.ids.size(), 1);
+        return prompt;
+    }
+};
+
+/// One run of cached decoding: feeds tokens to a decoder and gives the scores of what comes next.
+/// Cross-attention keys and values are computed once per item and shared by all its rows;
+/// self-attention keys and values are kept per token. A row's scores depend on its own ids and item
+/// alone, bit for bit. Satisfies `NextScores`.
+template <TextConfig C, Backend B>
+class DecoderSession {
+public:
+    using Decoder = TextDecoder<C, B>;
+    using States = typename Decoder::States;
+    using scalar = std::conditional_t<std::is_same_v<typename B::scalar, double>, double, float>;
+
+    /// `states` [items, length, encoder width]: item i is what prompts[i] looks at. `most_tokens`
+    /// bounds the tokens alive at a time over all rows. Everything lives in `ctx.arena` until the
+    /// caller releases it after the session. Throws ArgumentError when prompts and items differ in
+    /// number, a prompt is empty, or ids are outside the vocabulary.
+    DecoderSession(Decoder const& decoder, States const& states, std::vector<Prompt> prompts,
+                   int most_tokens, Context<B>& ctx)
+        : decoder_(decoder), ctx_(ctx), prompts_(std::move(prompts)),
+          cache_(C::depth, most_tokens, C::width) {
+        if (std::ssize(prompts_) != states.states.batch)
+            throw ArgumentError(join("decoding: ", prompts_.size(), " prompts for ", states.states.batch,
+                                     " items"));
+        for (std::size_t layer = 0; layer < cross_.size(); ++layer) {
+            cross_[layer] = ctx.template tokens<2 * C::width>(states.states.batch, states.states.length);
+            Scope scope(ctx.arena);
+            typename Linear<C::encoder_width, 2 * C::width, B>::Cache unused;
+            auto const projected =
+                block(layer).cross.branch.key_value.forward(states.states, unused, ctx);
+            B::copy(ctx.engine, cross_[layer].data, projected.data, projected.size());
+        }
+    }
+
+    int vocabulary() const { return C::vocabulary; }
+
+    /// Raw scores after every prompt: logits [items, vocabulary] on the host. Rows then are the items.
+    void start(std::span<scalar> logits) {
+        Batch batch;
+        for (std::size_t item = 0; item < prompts_.size(); ++item) {
+            Prompt const& prompt = prompts_[item];
+            if (prompt.ids.empty())
+                throw ArgumentError(join("decoding: prompt ", item, " has no token"));
+            std::size_t const row = cache_.add_row();
+            for (std::size_t t = 0; t < prompt.ids.size(); ++t) {
+                int const slot = cache_.take();
+                // A hidden token still sees itself being computed, but is attended by nobody.
+                add_token(batch, prompt.ids[t], prompt.positions[t], slot, static_cast<int>(item));
+                batch.keys.push_back(cache_.row(row));
+                if (prompt.visible[t]) {
+                    batch.keys.back().push_back(slot);
+                    cache_.append(row, slot);
+                }
+            }
+            batch.last.push_back(static_cast<int>(batch.ids.size()) - 1);
+            items_.push_back(static_cast<int>(item));
+            positions_.push_back(prompt.positions.back());
+        }
+        run(batch, logits);
+    }
+
+    /// New row r continues row parents[r] with tokens[r]: logits [rows, vocabulary] on the host.
+    void advance(std::span<int const> parents, std::span<int const> tokens, std::span<scalar> logits) {
+        cache_.reorder(parents);
+        std::vector<int> items, positions;
+        Batch batch;
+        for (std::size_t r = 0; r < parents.size(); ++r) {
+            auto const parent = static_cast<std::size_t>(parents[r]);
+            items.push_back(items_[parent]);
+            positions.push_back(positions_[parent] + 1);
+            int const slot = cache_.take();
+            cache_.append(r, slot);
+            add_token(batch, tokens[r], positions.back(), slot, items.back());
+            batch.keys.push_back(cache_.row(r));
+            batch.last.push_back(static_cast<int>(r));
+        }
+        items_ = std::move(items);
+        positions_ = std::move(positions);
+        run(batch, logits);
+    }
+
+private:
+    /// Tokens fed together, in rows one after another; neighbours of one item share its image.
+    struct Batch {
+        std::vector<int> ids, positions, slots, items;
+        std::vector<std::vector<int>> keys; ///< slots that each token attends
+        std::vector<int> last;              ///< tokens whose scores are wanted
+    };
+
+    /// The same in backend memory.
+    struct Arrays {
+        int const* ids;
+        int const* positions;
+        int const* slots;
+        int const* last;
+        IndexedAttentionShape self, cross;
+    };
+
+    auto const& block(std::size_t layer) const { return decoder_.body.stack.blocks[layer]; }
+
+    static void add_token(Batch& batch, int id, int position, int slot, int item) {
+        if (id < 0 || id >= C::vocabulary)
+            throw ArgumentError(join("decoding: id ", id, " is outside the vocabulary of ", C::vocabulary));
+        if (position >= C::positions)
+            throw ArgumentError(join("decoding: position ", position, ", but the model has only ",
+                                     C::positions, " positions; ask for a shorter text"));
+        batch.ids.push_back(id);
+        batch.positions.push_back(position);
+        batch.slots.push_back(slot);
+        batch.items.push_back(item);
+    }
+
+    int const* upload(std::vector<int> const& values) {
+        auto const n = static_cast<std::ptrdiff_t>(values.size());
+        int* data = ctx_.arena.template take<int>(n);
+        B::upload(ctx_.engine, data, values.data(), n);
+        return data;
+    }
+
+    Arrays arrays(Batch const& batch) {
+        int const count = static_cast<int>(batch.ids.size());
+        std::size_t most = 0;
+        for (auto const& keys : batch.keys)
+            most = std::max(most, keys.size());
+        std::vector<int> key_rows(batch.keys.size() * most), counts, starts(1, 0), zeros(batch.ids.size());
+        for (std::size_t t = 0; t < batch.keys.size(); ++t) {
+            std::copy(batch.keys[t].begin(), batch.keys[t].end(),
+                      key_rows.begin() + static_cast<std::ptrdiff_t>(t * most));
+            counts.push_back(static_cast<int>(batch.keys[t].size()));
+            starts.push_back(static_cast<int>(t) + 1);
+        }
+        std::vector<int> group_starts, group_items;
+        for (int t = 0; t < count; ++t)
+            if (t == 0 || batch.items[static_cast<std::size_t>(t)] != group_items.back()) {
+                group_starts.push_back(t);
+                group_items.push_back(batch.items[static_cast<std::size_t>(t)]);
+            }
+        group_starts.push_back(count);
+        constexpr int head_width = C::width / C::heads;
+        return {.ids = upload(batch.ids),
+                .positions = upload(batch.positions),
+                .slots = upload(batch.slots),
+                .last = upload(batch.last),
+                .self = {.groups = count, .heads = C::heads, .head_width = head_width,
+                         .keys = static_cast<int>(most), .query_starts = upload(starts),
+                         .key_items = upload(zeros), .key_rows = upload(key_rows),
+                         .key_counts = upload(counts)},
+                .cross = {.groups = static_cast<int>(group_items.size()), .heads = C::heads,
+                          .head_width = head_width, .keys = cross_[0].length,
+                          .query_starts = upload(group_starts), .key_items = upload(group_items)}};
+    }
+
+    void run(Batch const& batch, std::span<scalar> logits) {
+        auto const expected = batch.last.size() * static_cast<std::size_t>(C::vocabulary);
+        if (logits.size() != expected)
+            throw ArgumentError(join("decoding: expected room for ", expected, " scores, found ",
+                                     logits.size()));
+        Scope scope(ctx_.arena);
+        auto const keep = std::exchange(ctx_.keep, Keep::nothing);
+        Arrays const a = arrays(batch);
+        int const count = static_cast<int>(batch.ids.size());
+        typename Decoder::Body::Embedding::Cache embedding;
+        auto x = decoder_.body.embedding.forward({a.ids, a.positions, nullptr, 1, count}, embedding, ctx_);
+        for (std::size_t layer = 0; layer < cross_.size(); ++layer)
+            x = step(layer, x, a);
+        int const rows = static_cast<int>(batch.last.size());
+        auto const last = ctx_.template tokens<C::width>(1, rows);
+        B::gather_rows(ctx_.engine, matrix(x), a.last, matrix(last));
+        typename Decoder::Head::Cache head;
+        auto const scores = decoder_.head.forward(last, decoder_.body.embedding.words, head, ctx_);
+        B::download(ctx_.engine, logits.data(), static_cast<typename B::scalar const*>(scores.data),
+                    scores.size());
+        ctx_.keep = keep;
+    }
+
+    /// One block over the new tokens, with everything older read from the caches.
+    Tokens<C::width, B> step(std::size_t layer, Tokens<C::width, B> x, Arrays const& a) {
+        auto const& [attention, cross, mlp] = parts(layer);
+        int const l = static_cast<int>(layer);
+        typename TextBlock<C, B>::Cache unused;
+        auto const attended = ctx_.template tokens<C::width>(1, x.length);
+        auto const qkv = attention.branch.qkv.forward(x, unused.attention.branch.qkv, ctx_);
+        B::scatter_rows(ctx_.engine, columns(qkv, C::width, 2 * C::width), a.slots, cache_.slots(l));
+        B::attention_indexed(ctx_.engine, a.self, rows_of(qkv), cache_.part(l, 0), cache_.part(l, 1),
+                             rows_of(attended));
+        auto const own = attention.branch.output.forward(attended, unused.attention.branch.output, ctx_);
+        auto const h = attention.norm.forward_sum(own, x, unused.attention.norm, ctx_);
+
+        using Cross = std::remove_cvref_t<decltype(cross.branch)>;
+        auto const q = cross.branch.query.forward(h, unused.cross.branch.query, ctx_);
+        B::attention_indexed(ctx_.engine, a.cross, rows_of(q), Cross::part(cross_[layer], 0),
+                             Cross::part(cross_[layer], 1), rows_of(attended));
+        auto const seen = cross.branch.output.forward(attended, unused.cross.branch.output, ctx_);
+        auto const g = cross.norm.forward_sum(seen, h, unused.cross.norm, ctx_);
+        return mlp.forward(g, unused.mlp, ctx_);
+    }
+
+    struct Parts {
+        typename TextBlock<C, B>::Attention const& attention;
+        typename TextBlock<C, B>::Cross const& cross;
+        typename TextBlock<C, B>::FeedForward const& mlp;
+    };
+    Parts parts(std::size_t layer) const {
+        auto const& b = block(layer);
+        return {b.attention, b.cross, b.mlp};
+    }
+
+    template <int Width>
+    static HeadRows<B> rows_of(Tokens<Width, B> x) {
+        return {x.data, 0, Width};
+    }
+
+    Decoder const& decoder_;
+    Context<B>& ctx_;
+    std::vector<Prompt> prompts_;
+    std::array<Tokens<2 * C::width, B>, static_cast<std::size_t>(C::depth)> cross_;
+    KeyValueCache<B> cache_;
+    std::vector<int> items_;     ///< item of each row
+    std::vector<int> positions_; ///< position of each row's newest token
+};
+
+} // namespace blip
