@@ -137,7 +137,9 @@ concept HasEmbedding = requires(typename B::Engine& engine, int const* ids, Weig
     /// embed(engine, ids [M], positions [M], table [vocabulary, width], position_table, y [M, width]):
     /// y[r] = table[ids[r]] + position_table[positions[r]].
     B::embed(engine, ids, ids, table, positions, y);
-    B::embed_backward(engine, ids, ids, y, g, g); ///< (ids, positions, dy, dtable, dposition_table): adds
+    /// embed_backward(engine, ids, positions, padding, dy, dtable, dposition_table): adds. Rows whose id
+    /// is `padding` (-1: none) leave the table alone, as PyTorch's padding_idx.
+    B::embed_backward(engine, ids, ids, n, y, g, g);
     /// patches(engine, images [n, 3, size, size], n, size, patch, rows): row (image, patch row, patch
     /// column) holds its pixels in the order channel, y, x.
     B::patches(engine, positions, n, n, n, p);

@@ -36,15 +36,14 @@ inline nlohmann::json parse_json(std::string_view text, std::string const& where
                                  JsonLimits const& limits = {}) {
     using Event = nlohmann::json::parse_event_t;
     if (text.size() > limits.bytes)
-        throw LimitError(join(where, ": JSON text of ", text.size(), " bytes, the limit is ",
-                              limits.bytes));
+        throw LimitError(
+            join(where, ": JSON text of ", text.size(), " bytes, the limit is ", limits.bytes));
     std::vector<std::set<std::string>> keys;
     std::size_t values = 0;
     auto const watch = [&](int depth, Event event, nlohmann::json& parsed) {
         bool const opens = event == Event::object_start || event == Event::array_start;
         if (opens && static_cast<std::size_t>(depth) >= limits.depth)
-            throw LimitError(
-                join(where, ": JSON nested deeper than ", limits.depth, " levels"));
+            throw LimitError(join(where, ": JSON nested deeper than ", limits.depth, " levels"));
         if (event != Event::object_end && event != Event::array_end && ++values > limits.values)
             throw LimitError(join(where, ": JSON of more than ", limits.values, " values"));
         if (limits.duplicate_keys == DuplicateKeys::keep_last)
@@ -73,10 +72,11 @@ inline nlohmann::json parse_json(std::string_view text, std::string const& where
             reason.erase(0, colon + 2);
         if (reason.size() > 300)
             reason = reason.substr(0, 300) + " ...";
-        throw FormatError(join(where, ": not valid JSON at line ", line, ", column ", column, ": ",
-                               reason));
+        throw FormatError(
+            join(where, ": not valid JSON at line ", line, ", column ", column, ": ", reason));
     } catch (nlohmann::json::exception const& error) {
-        throw FormatError(join(where, ": JSON not usable: ", std::string(error.what()).substr(0, 300)));
+        throw FormatError(
+            join(where, ": JSON not usable: ", std::string(error.what()).substr(0, 300)));
     }
 }
 
@@ -112,8 +112,8 @@ public:
     T required(std::string_view key) const {
         auto const* const value = find(key);
         if (value == nullptr)
-            throw FormatError(join(where_, ": key \"", key, "\" is missing, expected ",
-                                   expected_text<T>()));
+            throw FormatError(
+                join(where_, ": key \"", key, "\" is missing, expected ", expected_text<T>()));
         return convert<T>(*value, std::string(key));
     }
 
@@ -137,7 +137,8 @@ private:
         for (std::size_t begin = 0; begin <= key.size();) {
             auto const end = std::min(key.find('.', begin), key.size());
             if (!value->is_object())
-                throw FormatError(join(where_, ": key \"", key.substr(0, begin == 0 ? 0 : begin - 1),
+                throw FormatError(join(where_, ": key \"",
+                                       key.substr(0, begin == 0 ? 0 : begin - 1),
                                        "\": expected an object, found ", describe(*value)));
             auto const found = value->find(std::string(key.substr(begin, end - begin)));
             if (found == value->end() || found->is_null())
@@ -152,8 +153,7 @@ private:
         if (value.is_object() || value.is_array())
             return join(value.is_object() ? "an object" : "a list", " of ", value.size(),
                         " entries");
-        std::string text =
-            value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+        std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
         return text.size() > 100 ? text.substr(0, 100) + " ..." : text;
     }
 
@@ -182,8 +182,8 @@ private:
             if (value.is_array()) {
                 T result;
                 for (std::size_t i = 0; i < value.size(); ++i)
-                    result.push_back(convert<typename VectorElement<T>::Type>(
-                        value[i], join(key, "[", i, "]")));
+                    result.push_back(
+                        convert<typename VectorElement<T>::Type>(value[i], join(key, "[", i, "]")));
                 return result;
             }
         } else if constexpr (std::is_same_v<T, bool>) {

@@ -57,8 +57,9 @@ public:
                range.size() <= bytes_.size() - (first - begin);
     }
 
-    /// Says that `range` (part of bytes()) has been used up: its memory may be given back. The bytes
-    /// stay valid and are read again from the file when touched. Only whole pages are affected.
+    /// Says that `range` (part of bytes()) has been used up: its memory may be given back. The
+    /// bytes stay valid and are read again from the file when touched. Only whole pages are
+    /// affected.
     void release(std::span<std::byte const> range) const { advise(range, Advice::release); }
 
     /// Says that `range` (part of bytes()) is read next, so that reading ahead starts now.
@@ -81,7 +82,7 @@ private:
             throw FileError(
                 join("cannot open ", path_.string(), ": ", std::generic_category().message(cause)));
         }
-        struct ::stat information{};
+        struct ::stat information {};
         char const* problem = nullptr;
         int cause = 0;
         void* address = MAP_FAILED;

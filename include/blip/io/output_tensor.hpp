@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -14,14 +15,15 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace blip {
 
 /// A tensor to be written: `bytes()` is asked once, when its turn comes, for the row-major elements
-/// of `type`, so that weights elsewhere (another device, another layout) pass through memory one at a
-/// time. The span must stay valid until the next tensor is asked for.
+/// of `type`, so that weights elsewhere (another device, another layout) pass through memory one at
+/// a time. The span must stay valid until the next tensor is asked for.
 struct OutputTensor {
     std::string name;
     DataType type = DataType::f32;
@@ -100,10 +102,15 @@ void stream_tensor(OutputTensor const& tensor, DataType type, Sink&& sink) {
     }
 }
 
-inline void check_unique_names(std::vector<OutputTensor> const& tensors) {
+/// Throws ArgumentError when a name occurs twice among all `lists`.
+template <class... Named>
+void check_unique_names(Named const&... lists) {
     std::vector<std::string_view> names;
-    for (auto const& tensor : tensors)
-        names.push_back(tensor.name);
+    auto const add = [&names](auto const& list) {
+        for (auto const& named : list)
+            names.push_back(named.name);
+    };
+    (add(lists), ...);
     std::sort(names.begin(), names.end());
     auto const twice = std::adjacent_find(names.begin(), names.end());
     if (twice != names.end())

@@ -290,8 +290,7 @@ private:
                 bytes += source[i];
                 continue;
             }
-            auto const next =
-                i + 1 < source.size() ? static_cast<unsigned char>(source[++i]) : 0u;
+            auto const next = i + 1 < source.size() ? static_cast<unsigned char>(source[++i]) : 0u;
             if ((lead != 0xC2 && lead != 0xC3) || (next & 0xC0u) != 0x80u)
                 fail("text that is not latin1 is stored as bytes");
             bytes += static_cast<char>((lead & 3u) << 6 | (next & 0x3Fu));

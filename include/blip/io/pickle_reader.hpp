@@ -19,12 +19,12 @@
 namespace blip {
 
 /// Reads pickles (protocols 2 to 5) without ever running what they name: only plain values and the
-/// tensor constructors listed in pickle_globals.hpp exist. Work and memory stay in proportion to the
-/// input; nothing recurses.
+/// tensor constructors listed in pickle_globals.hpp exist. Work and memory stay in proportion to
+/// the input; nothing recurses.
 class PickleReader {
 public:
-    /// Reads from `bytes`; `where` begins every message; values go to `tree`. At most about `memory`
-    /// bytes are taken (LimitError).
+    /// Reads from `bytes`; `where` begins every message; values go to `tree`. At most about
+    /// `memory` bytes are taken (LimitError).
     PickleReader(std::span<std::byte const> bytes, std::string where, PickleTree& tree,
                  std::size_t memory)
         : bytes_(bytes), calls_(tree, std::move(where), memory), tree_(tree) {}
@@ -271,16 +271,13 @@ private:
         for (std::size_t i = digits.size(); i-- > 0;)
             bits = bits << 8 | static_cast<std::uint64_t>(digits[i]);
         std::size_t const unused = 64 - 8 * digits.size();
-        auto const value = digits.empty()
-                               ? std::int64_t{0}
-                               : std::bit_cast<std::int64_t>(bits << unused) >> unused;
+        auto const value = digits.empty() ? std::int64_t{0}
+                                          : std::bit_cast<std::int64_t>(bits << unused) >> unused;
         return push_new(PickleKind::integer, value);
     }
 
     /// Items above the innermost mark must not be taken from below it.
-    std::size_t available() const {
-        return stack_.size() - (marks_.empty() ? 0 : marks_.back());
-    }
+    std::size_t available() const { return stack_.size() - (marks_.empty() ? 0 : marks_.back()); }
 
     Index top() const {
         if (available() == 0)

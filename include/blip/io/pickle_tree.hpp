@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,9 +34,9 @@ enum class PickleKind : std::uint8_t {
 };
 
 inline std::string_view name_of(PickleKind kind) {
-    constexpr std::string_view names[] = {"None",  "a bool",  "an integer", "an integer", "a float",
-                                          "a str", "bytes",   "a list",     "a tuple",    "a dict",
-                                          "a set", "a tensor", "a class",   "a storage"};
+    constexpr std::string_view names[] = {
+        "None",   "a bool",  "an integer", "an integer", "a float",  "a str",   "bytes",
+        "a list", "a tuple", "a dict",     "a set",      "a tensor", "a class", "a storage"};
     return names[static_cast<std::size_t>(kind)];
 }
 
@@ -122,12 +123,12 @@ public:
         return item(2 * i + 1);
     }
 
-    /// The value under a string key of a dict; for anything else, or without such a key, `fallback`.
-    PickleValue find(std::string_view name, PickleValue fallback) const {
+    /// The value under a string key of a dict; nothing without such a key, or for anything else.
+    std::optional<PickleValue> find(std::string_view name) const {
         for (std::size_t i = 0; is(PickleKind::dict) && i < size(); ++i)
             if (key(i).is(PickleKind::string) && key(i).as_string() == name)
                 return value(i);
-        return fallback;
+        return std::nullopt;
     }
 
 private:
@@ -152,8 +153,8 @@ private:
     PickleValue item(std::size_t i) const {
         auto const* const items = std::get_if<std::vector<std::uint32_t>>(&node().content);
         if (items == nullptr || i >= items->size())
-            throw FormatError(join("pickle: item ", i, " of ", name_of(node().kind), " of ", size(),
-                                   " items"));
+            throw FormatError(
+                join("pickle: item ", i, " of ", name_of(node().kind), " of ", size(), " items"));
         return {*tree_, (*items)[i]};
     }
 

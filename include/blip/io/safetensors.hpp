@@ -35,15 +35,15 @@ struct SafetensorsType {
 };
 
 inline constexpr std::array<SafetensorsType, 10> safetensors_types{{{"F64", DataType::f64},
-                                                                     {"F32", DataType::f32},
-                                                                     {"F16", DataType::f16},
-                                                                     {"BF16", DataType::bf16},
-                                                                     {"I64", DataType::i64},
-                                                                     {"I32", DataType::i32},
-                                                                     {"I16", DataType::i16},
-                                                                     {"I8", DataType::i8},
-                                                                     {"U8", DataType::u8},
-                                                                     {"BOOL", DataType::boolean}}};
+                                                                    {"F32", DataType::f32},
+                                                                    {"F16", DataType::f16},
+                                                                    {"BF16", DataType::bf16},
+                                                                    {"I64", DataType::i64},
+                                                                    {"I32", DataType::i32},
+                                                                    {"I16", DataType::i16},
+                                                                    {"I8", DataType::i8},
+                                                                    {"U8", DataType::u8},
+                                                                    {"BOOL", DataType::boolean}}};
 
 inline std::string_view safetensors_name(DataType type) {
     return std::find_if(safetensors_types.begin(), safetensors_types.end(),
@@ -79,10 +79,10 @@ inline PlacedTensor safetensors_entry(std::string const& name, nlohmann::json co
                                       "\"data_offsets\""));
     PlacedTensor placed;
     placed.view.name = name;
-    auto const known =
-        std::find_if(safetensors_types.begin(), safetensors_types.end(), [&](auto const& candidate) {
-            return candidate.name == type.get_ref<std::string const&>();
-        });
+    auto const known = std::find_if(safetensors_types.begin(), safetensors_types.end(),
+                                    [&](auto const& candidate) {
+                                        return candidate.name == type.get_ref<std::string const&>();
+                                    });
     if (known == safetensors_types.end())
         throw FormatError(join(where, ": element type ", type.dump().substr(0, 100),
                                " is not supported; known are F64 F32 F16 BF16 I64 I32 I16 I8 U8 "

@@ -147,8 +147,9 @@ struct TensorView {
         if (!is_contiguous())
             throw ArgumentError(join("tensor ", name, " is a strided view; copy it instead"));
         auto const bytes = static_cast<std::size_t>(element_count() * size_of(type));
-        return bytes == 0 ? std::span<std::byte const>{}
-                          : storage.subspan(static_cast<std::size_t>(offset * size_of(type)), bytes);
+        return bytes == 0
+                   ? std::span<std::byte const>{}
+                   : storage.subspan(static_cast<std::size_t>(offset * size_of(type)), bytes);
     }
 
     /// The elements in place, if they are of type T, contiguous and aligned; otherwise nothing.
@@ -182,8 +183,8 @@ struct TensorView {
 inline constexpr std::int64_t max_repeated_elements = std::int64_t{1} << 24;
 
 /// Checks that every element of `view` lies within `stored_elements` elements and that none of the
-/// index arithmetic overflows. Throws FormatError, or LimitError for views that repeat elements more
-/// often than max_repeated_elements allows; messages start with `where`.
+/// index arithmetic overflows. Throws FormatError, or LimitError for views that repeat elements
+/// more often than max_repeated_elements allows; messages start with `where`.
 inline void check_tensor_bounds(TensorView const& view, std::int64_t stored_elements,
                                 std::string const& where) {
     if (view.strides.size() != view.shape.size())

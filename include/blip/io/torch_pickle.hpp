@@ -21,17 +21,17 @@
 
 namespace blip {
 
-/// Whether the CRC-32 checksums of stored zip entries are compared. It takes a pass over the file, and
-/// torch can be told to write files without checksums.
+/// Whether the CRC-32 checksums of stored zip entries are compared. It takes a pass over the file,
+/// and torch can be told to write files without checksums.
 enum class Checksums { skip, verify };
 
 /// Bounds for files written by torch.save.
 struct TorchPickleLimits {
-    std::size_t pickle_bytes = std::size_t{1} << 26;   ///< size of the pickle itself
-    std::size_t tree_memory = std::size_t{1} << 28;    ///< for values other than tensor data
-    std::uint64_t inflated = std::uint64_t{1} << 31;   ///< for compressed entries together
-    std::size_t depth = 64;                            ///< of nested containers with tensors
-    std::size_t flattened = std::size_t{1} << 20;      ///< values visited while naming tensors
+    std::size_t pickle_bytes = std::size_t{1} << 26; ///< size of the pickle itself
+    std::size_t tree_memory = std::size_t{1} << 28;  ///< for values other than tensor data
+    std::uint64_t inflated = std::uint64_t{1} << 31; ///< for compressed entries together
+    std::size_t depth = 64;                          ///< of nested containers with tensors
+    std::size_t flattened = std::size_t{1} << 20;    ///< values visited while naming tensors
     Checksums checksums = Checksums::skip;
 };
 
@@ -52,13 +52,15 @@ public:
     }
 
     static bool is_zip(std::span<std::byte const> bytes) {
-        return bytes.size() >= 4 && detail::load_unaligned<std::uint32_t>(bytes.data()) == 0x04034B50u;
+        return bytes.size() >= 4 &&
+               detail::load_unaligned<std::uint32_t>(bytes.data()) == 0x04034B50u;
     }
 
     /// The saved object.
     PickleValue root() const { return {*tree_, tree_->root}; }
 
-    /// The tensors below `value`, named by their path: keys and list positions joined by "/".
+    /// The tensors below `value`, named by their path: keys and list positions joined by "/"; a
+    /// `value` that is a tensor itself is named "tensor".
     /// Throws LimitError for trees deeper or wider than the limits (cyclic ones, say).
     std::vector<TensorView> tensors_below(PickleValue value) const {
         std::vector<TensorView> found;
@@ -69,12 +71,10 @@ public:
 
     /// The weights: what lies under the key "model", or else "state_dict", or else everything.
     std::vector<TensorView> state_dict() const {
-        auto const all = root();
         for (char const* const key : {"model", "state_dict"})
-            if (auto const state = all.find(key, all); state.is(PickleKind::dict) && all.size() > 0 &&
-                                                       is_entry(all, key))
-                return tensors_below(state);
-        return tensors_below(all);
+            if (auto const state = root().find(key); state && state->is(PickleKind::dict))
+                return tensors_below(*state);
+        return tensors_below(root());
     }
 
 private:
@@ -156,8 +156,8 @@ private:
         if (!version.is(PickleKind::integer) || version.as_integer() != 1001)
             fail("unknown version of torch's older file format, expected 1001");
         auto const system = reader.read();
-        auto const order = system.find("little_endian", system);
-        if (order.is(PickleKind::boolean) && !order.as_bool())
+        auto const little = system.find("little_endian");
+        if (little && little->is(PickleKind::boolean) && !little->as_bool())
             fail("its numbers are not stored in little-endian order");
         reader.read();
         auto const object = tree_->root;
@@ -211,13 +211,6 @@ private:
         }
     }
 
-    static bool is_entry(PickleValue const& dict, std::string_view name) {
-        for (std::size_t i = 0; i < dict.size(); ++i)
-            if (dict.key(i).is(PickleKind::string) && dict.key(i).as_string() == name)
-                return true;
-        return false;
-    }
-
     static std::string key_text(PickleValue const& key, std::size_t place) {
         if (key.is(PickleKind::string))
             return key.as_string();
@@ -228,12 +221,14 @@ private:
 
     void collect(PickleValue const& value, std::string const& path, std::size_t depth,
                  std::size_t& visited, std::vector<TensorView>& found) const {
-        if (++visited > limits_.flattened)
-            throw LimitError(join(file_, ": more than ", limits_.flattened,
-                                  " values below the saved object"));
+        // Long paths count more, so that names, too, take memory within the limit.
+        visited += 1 + path.size() / 64;
+        if (visited > limits_.flattened)
+            throw LimitError(
+                join(file_, ": more than ", limits_.flattened, " values below the saved object"));
         if (value.is(PickleKind::tensor)) {
             found.push_back(value.as_tensor());
-            found.back().name = path;
+            found.back().name = path.empty() ? "tensor" : path;
             return;
         }
         if (value.size() == 0)

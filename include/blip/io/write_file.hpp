@@ -132,8 +132,7 @@ inline void append_line(std::filesystem::path const& path, std::string_view line
     std::FILE* const stream = std::fopen(path.string().c_str(), "a+b");
     if (stream == nullptr)
         detail::throw_write_error(path, "write");
-    bool const unfinished =
-        std::fseek(stream, -1, SEEK_END) == 0 && std::fgetc(stream) != '\n';
+    bool const unfinished = std::fseek(stream, -1, SEEK_END) == 0 && std::fgetc(stream) != '\n';
     std::fseek(stream, 0, SEEK_END);
     auto const record = join(unfinished ? "\n" : "", line, "\n");
     bool const written = std::fwrite(record.data(), 1, record.size(), stream) == record.size();

@@ -30,9 +30,9 @@ struct ZipEntry {
     std::uint32_t checksum = 0;        ///< CRC-32 of the uncompressed bytes
 };
 
-/// The table of contents of a zip archive (with ZIP64) whose bytes are in memory, checked completely:
-/// every entry lies inside the archive, none overlap, no name occurs twice, and the central directory
-/// agrees with what stands before each entry.
+/// The table of contents of a zip archive (with ZIP64) whose bytes are in memory, checked
+/// completely: every entry lies inside the archive, none overlap, no name occurs twice, and the
+/// central directory agrees with what stands before each entry.
 class ZipArchive {
 public:
     /// `file` begins every message. Throws FormatError for what is no such archive, and for
@@ -50,8 +50,8 @@ public:
         return found == index_.end() ? nullptr : &entries_[found->second];
     }
 
-    /// The uncompressed bytes of a deflated entry. Throws LimitError when they are more than `limit`,
-    /// FormatError when they cannot be restored or their checksum differs.
+    /// The uncompressed bytes of a deflated entry. Throws LimitError when they are more than
+    /// `limit`, FormatError when they cannot be restored or their checksum differs.
     std::vector<std::byte> inflate(ZipEntry const& entry, std::uint64_t limit) const;
 
     /// Throws FormatError when the stored bytes of `entry` do not have its checksum.
@@ -180,8 +180,8 @@ private:
         if (text(header + 30, local_name) != entry.name ||
             number<std::uint16_t>(header + 8) != method)
             fail("\"", entry.name, "\" is described differently at byte ", header);
-        entry.stored = bytes_.subspan(static_cast<std::size_t>(data),
-                                      static_cast<std::size_t>(compressed));
+        entry.stored =
+            bytes_.subspan(static_cast<std::size_t>(data), static_cast<std::size_t>(compressed));
         if (!index_.emplace(entry.name, entries_.size()).second)
             fail("\"", entry.name, "\" occurs twice");
         entries_.push_back(std::move(entry));
@@ -220,8 +220,8 @@ private:
     }
 
     void compare_checksum(ZipEntry const& entry, std::span<std::byte const> content) const {
-        auto const found = ::crc32_z(0, reinterpret_cast<Bytef const*>(content.data()),
-                                     content.size());
+        auto const found =
+            ::crc32_z(0, reinterpret_cast<Bytef const*>(content.data()), content.size());
         if (found != entry.checksum)
             fail("the checksum of \"", entry.name, "\" is ", found, ", expected ", entry.checksum);
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <tuple>
 
 #include <blip/layers/dropout.hpp>
@@ -30,12 +31,14 @@ struct TextEmbedding {
     Parameter<B, Positions, Width> positions;
     LayerNorm<Width, B> norm;
     Dropout<B> dropout;
+    std::int64_t padding_id = -1; ///< its word row learns nothing from lookups; -1: every row learns
 
     static constexpr auto fields() {
         return std::tuple{Field{"words", &TextEmbedding::words},
                           Field{"positions", &TextEmbedding::positions},
                           Field{"norm", &TextEmbedding::norm},
-                          Field{"dropout", &TextEmbedding::dropout}};
+                          Field{"dropout", &TextEmbedding::dropout},
+                          Field{"padding_id", &TextEmbedding::padding_id}};
     }
 
     struct Cache {
@@ -54,8 +57,9 @@ struct TextEmbedding {
     void backward(Tokens<Width, B> dy, Cache const& cache, Grad& grad, Context<B>& ctx) const {
         auto const dnorm = dropout.backward(dy, cache.dropout, grad.dropout, ctx);
         auto const dsum = norm.backward(dnorm, cache.norm, grad.norm, ctx);
-        B::embed_backward(ctx.engine, cache.text.ids, cache.text.positions, matrix(dsum),
-                          grad.words.data, grad.positions.data);
+        B::embed_backward(ctx.engine, cache.text.ids, cache.text.positions,
+                          static_cast<int>(padding_id), matrix(dsum), grad.words.data,
+                          grad.positions.data);
     }
 };
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <numeric>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -39,26 +40,35 @@ template <TextConfig C, Backend B>
 class DecoderSession {
 public:
     using Decoder = TextDecoder<C, B>;
-    using States = typename Decoder::States;
     using scalar = std::conditional_t<std::is_same_v<typename B::scalar, double>, double, float>;
 
-    /// `states` [items, length, encoder width]: item i is what prompts[i] looks at. `most_tokens`
-    /// bounds the tokens alive at a time over all rows. Everything lives in `ctx.arena` until the
+    /// `states` [items, length, encoder width]: item i is what prompts[i] looks at; `state_mask`
+    /// [items, length] on the host says which of them count (empty: all). `most_tokens` bounds the
+    /// tokens alive at a time over all rows. Everything lives in `ctx.arena` until the
     /// caller releases it after the session. Throws ArgumentError when prompts and items differ in
     /// number, a prompt is empty, or ids are outside the vocabulary.
-    DecoderSession(Decoder const& decoder, States const& states, std::vector<Prompt> prompts,
-                   int most_tokens, Context<B>& ctx)
+    DecoderSession(Decoder const& decoder, Tokens<C::encoder_width, B> states,
+                   std::vector<Prompt> prompts, int most_tokens, Context<B>& ctx,
+                   std::span<unsigned char const> state_mask = {})
         : decoder_(decoder), ctx_(ctx), prompts_(std::move(prompts)),
           cache_(C::depth, most_tokens, C::width) {
-        if (std::ssize(prompts_) != states.states.batch)
-            throw ArgumentError(join("decoding: ", prompts_.size(), " prompts for ", states.states.batch,
-                                     " items"));
+        if (std::ssize(prompts_) != states.batch)
+            throw ArgumentError(
+                join("decoding: ", prompts_.size(), " prompts for ", states.batch, " items"));
+        if (!state_mask.empty() && std::ssize(state_mask) != states.rows())
+            throw ArgumentError(join("decoding: a mask of ", state_mask.size(), " entries for ",
+                                     states.rows(), " encoder states"));
+        for (std::size_t i = 0; i < state_mask.size(); ++i) {
+            auto const length = static_cast<std::size_t>(states.length);
+            state_rows_.resize(i / length + 1);
+            if (state_mask[i])
+                state_rows_.back().push_back(static_cast<int>(i % length));
+        }
         for (std::size_t layer = 0; layer < cross_.size(); ++layer) {
-            cross_[layer] = ctx.template tokens<2 * C::width>(states.states.batch, states.states.length);
+            cross_[layer] = ctx.template tokens<2 * C::width>(states.batch, states.length);
             Scope scope(ctx.arena);
             typename Linear<C::encoder_width, 2 * C::width, B>::Cache unused;
-            auto const projected =
-                block(layer).cross.branch.key_value.forward(states.states, unused, ctx);
+            auto const projected = block(layer).cross.branch.key_value.forward(states, unused, ctx);
             B::copy(ctx.engine, cross_[layer].data, projected.data, projected.size());
         }
     }
@@ -148,18 +158,26 @@ private:
         return data;
     }
 
+    /// Puts lists of different lengths into one rectangle, with their lengths beside it.
+    void upload_keys(std::vector<std::vector<int>> const& lists, IndexedAttentionShape& shape) {
+        std::size_t most = 0;
+        for (auto const& list : lists)
+            most = std::max(most, list.size());
+        std::vector<int> rows(lists.size() * most), counts;
+        for (std::size_t i = 0; i < lists.size(); ++i) {
+            std::copy(lists[i].begin(), lists[i].end(),
+                      rows.begin() + static_cast<std::ptrdiff_t>(i * most));
+            counts.push_back(static_cast<int>(lists[i].size()));
+        }
+        shape.keys = static_cast<int>(most);
+        shape.key_rows = upload(rows);
+        shape.key_counts = upload(counts);
+    }
+
     Arrays arrays(Batch const& batch) {
         int const count = static_cast<int>(batch.ids.size());
-        std::size_t most = 0;
-        for (auto const& keys : batch.keys)
-            most = std::max(most, keys.size());
-        std::vector<int> key_rows(batch.keys.size() * most), counts, starts(1, 0), zeros(batch.ids.size());
-        for (std::size_t t = 0; t < batch.keys.size(); ++t) {
-            std::copy(batch.keys[t].begin(), batch.keys[t].end(),
-                      key_rows.begin() + static_cast<std::ptrdiff_t>(t * most));
-            counts.push_back(static_cast<int>(batch.keys[t].size()));
-            starts.push_back(static_cast<int>(t) + 1);
-        }
+        std::vector<int> starts(batch.ids.size() + 1), zeros(batch.ids.size());
+        std::iota(starts.begin(), starts.end(), 0);
         std::vector<int> group_starts, group_items;
         for (int t = 0; t < count; ++t)
             if (t == 0 || batch.items[static_cast<std::size_t>(t)] != group_items.back()) {
@@ -168,17 +186,23 @@ private:
             }
         group_starts.push_back(count);
         constexpr int head_width = C::width / C::heads;
-        return {.ids = upload(batch.ids),
-                .positions = upload(batch.positions),
-                .slots = upload(batch.slots),
-                .last = upload(batch.last),
-                .self = {.groups = count, .heads = C::heads, .head_width = head_width,
-                         .keys = static_cast<int>(most), .query_starts = upload(starts),
-                         .key_items = upload(zeros), .key_rows = upload(key_rows),
-                         .key_counts = upload(counts)},
-                .cross = {.groups = static_cast<int>(group_items.size()), .heads = C::heads,
-                          .head_width = head_width, .keys = cross_[0].length,
-                          .query_starts = upload(group_starts), .key_items = upload(group_items)}};
+        Arrays a{.ids = upload(batch.ids),
+                 .positions = upload(batch.positions),
+                 .slots = upload(batch.slots),
+                 .last = upload(batch.last),
+                 .self = {.groups = count, .heads = C::heads, .head_width = head_width,
+                          .query_starts = upload(starts), .key_items = upload(zeros)},
+                 .cross = {.groups = static_cast<int>(group_items.size()), .heads = C::heads,
+                           .head_width = head_width, .keys = cross_[0].length,
+                           .query_starts = upload(group_starts), .key_items = upload(group_items)}};
+        upload_keys(batch.keys, a.self);
+        if (!state_rows_.empty()) {
+            std::vector<std::vector<int>> lists;
+            for (int item : group_items)
+                lists.push_back(state_rows_[static_cast<std::size_t>(item)]);
+            upload_keys(lists, a.cross);
+        }
+        return a;
     }
 
     void run(Batch const& batch, std::span<scalar> logits) {
@@ -245,6 +269,7 @@ private:
     Context<B>& ctx_;
     std::vector<Prompt> prompts_;
     std::array<Tokens<2 * C::width, B>, static_cast<std::size_t>(C::depth)> cross_;
+    std::vector<std::vector<int>> state_rows_; ///< states that count, per item; empty: all
     KeyValueCache<B> cache_;
     std::vector<int> items_;     ///< item of each row
     std::vector<int> positions_; ///< position of each row's newest token

@@ -96,7 +96,7 @@ inline Palette read_bmp_palette(EncodedImage const& encoded, BmpHeader const& he
     std::size_t const most = std::size_t{1} << header.bits;
     std::size_t const count =
         header.colors == 0 ? most : std::min<std::size_t>(header.colors, most);
-    auto palette = grey_palette();
+    Palette palette{};
     for (std::size_t i = 0; i < count; ++i)
         for (std::size_t channel = 0; channel < 3; ++channel)
             palette[i][channel] = encoded.byte(14 + header.size + entry_bytes * i + 2 - channel);

@@ -111,7 +111,7 @@ struct GifFrame {
 inline Palette read_gif_palette(EncodedImage const& encoded, std::size_t offset,
                                 std::size_t count) {
     encoded.require(offset, 3 * count);
-    auto palette = grey_palette();
+    Palette palette{};
     for (std::size_t i = 0; i < 3 * count; ++i)
         palette[i / 3][i % 3] = encoded.byte(offset + i);
     return palette;

@@ -148,6 +148,7 @@ inline Image decode_jpeg(EncodedImage const& encoded, ReadOptions const& options
 
     Image image = make_image(size);
     std::vector<std::uint8_t> cmyk(is_cmyk ? 4 * size.width : 0);
+    // Like Pillow, content with a file that ends after the last row but before its end marker.
     decompressor.run([&] {
         info.out_color_space = is_cmyk ? JCS_CMYK : JCS_RGB;
         info.dct_method = JDCT_ISLOW;
@@ -169,7 +170,6 @@ inline Image decode_jpeg(EncodedImage const& encoded, ReadOptions const& options
                 rows[i] = row + 3 * size.width * i;
             jpeg_read_scanlines(&info, rows, static_cast<JDIMENSION>(count));
         }
-        jpeg_finish_decompress(&info);
     });
     if (options.orientation == Orientation::upright)
         return apply_orientation(image, jpeg_orientation(info));

@@ -127,7 +127,7 @@ inline Image decode_png(EncodedImage const& encoded, ReadOptions const& options)
     for (std::size_t y = 0; y < size.height; ++y)
         rows[y] = (raw.empty() ? image.data() : raw.data()) + y * row_bytes;
     int orientation = 1;
-    auto palette = grey_palette();
+    Palette palette{};
     reader.run([&] {
         png_read_image(png, rows.data());
         png_colorp colors = nullptr;

@@ -209,12 +209,13 @@ struct Reference {
                 y.data[r * y.stride + c] = table.data[std::ptrdiff_t{ids[r]} * y.columns + c] +
                                            position_table[std::ptrdiff_t{positions[r]} * y.columns + c];
     }
-    static void embed_backward(Engine&, int const* ids, int const* positions, Matrix<Reference> dy,
-                               T* dtable, T* dpositions) {
+    static void embed_backward(Engine&, int const* ids, int const* positions, int padding,
+                               Matrix<Reference> dy, T* dtable, T* dpositions) {
         for (std::ptrdiff_t r = 0; r < dy.rows; ++r)
             for (int c = 0; c < dy.columns; ++c) {
                 T const g = dy.data[r * dy.stride + c];
-                dtable[std::ptrdiff_t{ids[r]} * dy.columns + c] += g;
+                if (ids[r] != padding)
+                    dtable[std::ptrdiff_t{ids[r]} * dy.columns + c] += g;
                 dpositions[std::ptrdiff_t{positions[r]} * dy.columns + c] += g;
             }
     }

@@ -1,0 +1,168 @@
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <blip/config/sizes.hpp>
+#include <blip/io/json.hpp>
+#include <blip/io/load_weights.hpp>
+#include <blip/io/tensor_file.hpp>
+
+namespace blip {
+
+/// Which published implementation's behaviour is followed where the two disagree.
+enum class Compatibility {
+    salesforce,   ///< the authors' release: prompt "a picture of ", beam search, its lengths
+    hugging_face, ///< the transformers port: no prompt, greedy, padded prompt batches
+    strict        ///< the port's numbers without its quirks: a batch gives what its items give alone
+};
+
+/// What a checkpoint says besides sizes and weights.
+struct ModelSettings {
+    Compatibility compatibility = Compatibility::salesforce;
+    double vision_epsilon = 1e-6;
+    double text_epsilon = 1e-12;
+    double label_smoothing = 0.1;
+    double hidden_dropout = 0.1;    ///< text network, in training
+    double attention_dropout = 0.1; ///< text network, in training
+    std::optional<int> dec_id, enc_id, cls_id, sep_id, pad_id, unk_id, mask_id;
+    std::vector<std::string> warnings; ///< known oddities that were worked around, for the user
+};
+
+namespace detail {
+
+/// Head counts cannot be read off weights. A text width of 768 with any count but 12 is a known wrong
+/// config: early published files relied on the port's default of 8 and gave wrong results.
+inline int text_heads(int width, int heads, std::vector<std::string>& warnings) {
+    if (width != 768 || heads == 12)
+        return heads;
+    warnings.push_back(join("config says ", heads, " text heads for width 768; every published BLIP "
+                                                   "checkpoint of this width has 12, so 12 are used"));
+    return 12;
+}
+
+inline int positive(JsonDocument const& json, std::string const& key, int fallback) {
+    int const value = json.value_or(key, fallback);
+    if (value < 1 || value > (1 << 24))
+        throw ConfigError(join(json.where(), ": \"", key, "\" is ", value, ", expected 1 to ", 1 << 24));
+    return value;
+}
+
+} // namespace detail
+
+/// Sizes from a Hugging Face config.json; keys that it leaves out take that library's defaults
+/// (transformers 5.23.0). Throws FormatError or ConfigError that names the key.
+inline ModelSizes read_sizes(JsonDocument const& json, std::vector<std::string>& warnings) {
+    auto number = [&json](std::string const& key, int fallback) {
+        return detail::positive(json, key, fallback);
+    };
+    VisionSizes const v{.image = number("vision_config.image_size", 384),
+                        .patch = number("vision_config.patch_size", 16),
+                        .width = number("vision_config.hidden_size", 768),
+                        .depth = number("vision_config.num_hidden_layers", 12),
+                        .heads = number("vision_config.num_attention_heads", 12),
+                        .hidden = number("vision_config.intermediate_size", 3072)};
+    int const width = number("text_config.hidden_size", 768);
+    TextSizes const t{.vocabulary = number("text_config.vocab_size", 30524),
+                      .positions = number("text_config.max_position_embeddings", 512),
+                      .width = width,
+                      .depth = number("text_config.num_hidden_layers", 12),
+                      .heads = detail::text_heads(width, number("text_config.num_attention_heads", 8), warnings),
+                      .hidden = number("text_config.intermediate_size", 3072),
+                      .encoder_width = v.width};
+    return {v, t};
+}
+
+/// Settings from a Hugging Face config.json, with that library's defaults.
+inline ModelSettings read_settings(JsonDocument const& json) {
+    ModelSettings s;
+    s.compatibility = Compatibility::hugging_face;
+    s.vision_epsilon = json.value_or("vision_config.layer_norm_eps", 1e-5);
+    s.text_epsilon = json.value_or("text_config.layer_norm_eps", 1e-12);
+    s.label_smoothing =
+        json.value_or("text_config.label_smoothing", json.value_or("label_smoothing", 0.0));
+    s.hidden_dropout = json.value_or("text_config.hidden_dropout_prob", 0.0);
+    s.attention_dropout = json.value_or("text_config.attention_probs_dropout_prob", 0.0);
+    auto id = [&json](std::string const& key) -> std::optional<int> {
+        if (!json.has(key))
+            return std::nullopt;
+        return json.required<int>(key);
+    };
+    s.dec_id = json.value_or("text_config.bos_token_id", 30522);
+    s.enc_id = json.value_or("text_config.enc_token_id", *s.dec_id + 1);
+    s.sep_id = json.value_or("text_config.sep_token_id", 102);
+    s.pad_id = json.value_or("text_config.pad_token_id", 0);
+    s.cls_id = id("text_config.cls_token_id");
+    s.unk_id = id("text_config.unk_token_id");
+    s.mask_id = id("text_config.mask_token_id");
+    if (json.value_or<std::string>("blip.implementation", "") == "salesforce")
+        s.compatibility = Compatibility::salesforce;
+    return s;
+}
+
+/// Sizes read off the tensors of a checkpoint that has no config.json. Heads follow the published
+/// models: 64 channels each. Throws CheckpointError when a tensor that tells a size is missing.
+inline ModelSizes measure_sizes(TensorFile const& file) {
+    Naming const naming = detect_naming(file);
+    auto shape = [&](std::string const& path) {
+        auto const name = checkpoint_names(path, naming).front();
+        auto const* tensor = detail::find_tied(file, name);
+        if (!tensor || tensor->shape.empty())
+            throw CheckpointError(join(file.path().string(), ": cannot tell the model's sizes: tensor ",
+                                       name, " is missing; is this a captioning checkpoint?"));
+        return tensor->shape;
+    };
+    auto extent = [&](std::string const& path, std::size_t axis) {
+        auto const s = shape(path);
+        if (axis >= s.size() || s[axis] < 1 || s[axis] > (1 << 24))
+            throw CheckpointError(join(file.path().string(), ": ", checkpoint_names(path, naming).front(),
+                                       " has shape ", shape_text(s), ", which fits no BLIP model"));
+        return static_cast<int>(s[axis]);
+    };
+    auto depth = [&](std::string const& before, std::string const& after) {
+        int count = 0;
+        while (detail::find_tied(file, checkpoint_names(join(before, count, after), naming).front()))
+            ++count;
+        return count;
+    };
+    ModelSizes sizes;
+    auto& v = sizes.vision;
+    v.width = extent("vision.embedding.class_token", 2);
+    v.patch = extent("vision.embedding.projection.weight", 3);
+    int const patches = extent("vision.embedding.positions", 1) - 1;
+    v.image = v.patch * static_cast<int>(std::lround(std::sqrt(static_cast<double>(patches))));
+    v.depth = depth("vision.stack.blocks.", ".attention.norm.scale");
+    v.hidden = extent("vision.stack.blocks.0.mlp.branch.up.weight", 0);
+    v.heads = std::max(1, v.width / 64);
+    auto& t = sizes.text;
+    std::string const body = "decoder.body.";
+    t.vocabulary = extent(body + "embedding.words", 0);
+    t.width = extent(body + "embedding.words", 1);
+    t.positions = extent(body + "embedding.positions", 0);
+    t.depth = depth(body + "stack.blocks.", ".attention.norm.scale");
+    t.hidden = extent(body + "stack.blocks.0.mlp.branch.up.weight", 0);
+    t.encoder_width = extent(body + "stack.blocks.0.cross.branch.key_value.weight", 1);
+    t.heads = std::max(1, t.width / 64);
+    return sizes;
+}
+
+/// Puts epsilons, dropout probabilities and the padding id into the layers of a network.
+template <class Network>
+void apply_settings(Network& network, ModelSettings const& settings) {
+    for_each_setting(network, [&settings](std::string const& path, auto& value) {
+        using T = std::remove_cvref_t<decltype(value)>;
+        bool const vision = path.starts_with("vision.");
+        if (path.ends_with("epsilon"))
+            value = static_cast<T>(vision ? settings.vision_epsilon : settings.text_epsilon);
+        else if (path.ends_with("branch.dropout") && !vision)
+            value = static_cast<T>(settings.attention_dropout);
+        else if (path.ends_with("dropout.probability"))
+            value = static_cast<T>(settings.hidden_dropout);
+        else if (path.ends_with("padding_id"))
+            value = static_cast<T>(settings.pad_id.value_or(-1));
+    });
+}
+
+} // namespace blip
