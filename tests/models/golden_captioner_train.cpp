@@ -30,8 +30,8 @@ void check_loss(LossCase const& names, double tolerance) {
     GoldenTensors const inputs(names.name, "inputs.safetensors");
     GoldenTensors const expected(names.name, "expected.safetensors");
     Weights<Network> weights(bench.engine);
-    auto const report =
-        load_weights(weights, bench.engine, TensorFile::open(test::golden_file(names.name, names.weights)));
+    auto const report = load_weights(
+        weights, bench.engine, TensorFile::open(test::golden_file(names.name, names.weights)));
     CHECK(report.extra.empty());
     auto const config = JsonDocument::open(test::golden_file(names.name, names.config));
     auto const settings = read_settings(config);
@@ -51,7 +51,8 @@ void check_loss(LossCase const& names, double tolerance) {
     if (json.contains("loss_with_torch_1_10_0"))
         CHECK(run(SmoothingRule::torch_1_10) ==
               Approx(json["loss_with_torch_1_10_0"].get<double>()).epsilon(tolerance));
-    CHECK(run(SmoothingRule::ignore_padding) == Approx(expected["loss"].values[0]).epsilon(tolerance));
+    CHECK(run(SmoothingRule::ignore_padding) ==
+          Approx(expected["loss"].values[0]).epsilon(tolerance));
     if (!names.logits.empty()) {
         typename Network::Decoder::Cache unused;
         auto const logits = weights->decoder.forward(text, cache.image, unused, context);
@@ -73,29 +74,56 @@ void check_loss(LossCase const& names, double tolerance) {
 #if BLIP_HAS_GOLDEN_CAPTIONER_TRAIN
 TEST_CASE("captioner's loss and gradients agree with the authors' release", "[golden]") {
     using C = config::golden_captioner_train;
-    LossCase const names{"captioner_train", "weights.pth", "config.json", "image",  "decoder_ids",
-                         "attention_mask",  "targets",     "logits", Naming::original};
-    SECTION("Reference<double>") { check_loss<C, Reference<double>>(names, 1e-9); }
-    SECTION("Cpu<float>") { check_loss<C, Cpu<float>>(names, 1e-4); }
+    LossCase const names{"captioner_train", "weights.pth", "config.json",
+                         "image",           "decoder_ids", "attention_mask",
+                         "targets",         "logits",      Naming::original};
+    SECTION("Reference<double>") {
+        check_loss<C, Reference<double>>(names, 1e-9);
+    }
+    SECTION("Cpu<float>") {
+        check_loss<C, Cpu<float>>(names, 1e-4);
+    }
 }
 #endif
 
 #if BLIP_HAS_GOLDEN_HF_CAPTION
 TEST_CASE("captioner's loss and gradients agree with transformers", "[golden]") {
     using C = config::golden_hf_caption;
-    LossCase const names{"hf_caption",     "model/model.safetensors", "model/config.json", "pixel_values", "input_ids",
-                         "attention_mask", "labels",                  "logits",       Naming::hugging_face};
-    SECTION("Reference<double>") { check_loss<C, Reference<double>>(names, 1e-9); }
-    SECTION("Cpu<float>") { check_loss<C, Cpu<float>>(names, 1e-4); }
+    LossCase const names{"hf_caption",
+                         "model/model.safetensors",
+                         "model/config.json",
+                         "pixel_values",
+                         "input_ids",
+                         "attention_mask",
+                         "labels",
+                         "logits",
+                         Naming::hugging_face};
+    SECTION("Reference<double>") {
+        check_loss<C, Reference<double>>(names, 1e-9);
+    }
+    SECTION("Cpu<float>") {
+        check_loss<C, Cpu<float>>(names, 1e-4);
+    }
 }
 #endif
 
 #if BLIP_HAS_GOLDEN_HF_CAPTION_DEFAULTS
 TEST_CASE("captioner's loss and gradients agree with transformers' defaults", "[golden]") {
     using C = config::golden_hf_caption_defaults;
-    LossCase const names{"hf_caption_defaults", "model/model.safetensors", "model/config.json", "pixel_values", "input_ids",
-                         "attention_mask",      "labels",                  "logits",       Naming::hugging_face};
-    SECTION("Reference<double>") { check_loss<C, Reference<double>>(names, 1e-9); }
-    SECTION("Cpu<float>") { check_loss<C, Cpu<float>>(names, 1e-4); }
+    LossCase const names{"hf_caption_defaults",
+                         "model/model.safetensors",
+                         "model/config.json",
+                         "pixel_values",
+                         "input_ids",
+                         "attention_mask",
+                         "labels",
+                         "logits",
+                         Naming::hugging_face};
+    SECTION("Reference<double>") {
+        check_loss<C, Reference<double>>(names, 1e-9);
+    }
+    SECTION("Cpu<float>") {
+        check_loss<C, Cpu<float>>(names, 1e-4);
+    }
 }
 #endif

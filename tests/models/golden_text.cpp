@@ -36,7 +36,8 @@ struct Case {
 
     explicit Case(double tol) : tolerance(tol) {
         load_weights(weights, bench.engine,
-                     TensorFile::open(test::golden_file("text", "weights.safetensors")), text_names);
+                     TensorFile::open(test::golden_file("text", "weights.safetensors")),
+                     text_names);
         for_each_setting(*weights, [](std::string const& path, auto& value) {
             if (path.ends_with("epsilon"))
                 value = test::golden_json("text", "config.json")["text_config"]["layer_norm_eps"];
@@ -70,7 +71,8 @@ struct Case {
             std::string const number = std::to_string(i);
             compare(mode + ".hidden" + number, bench.get(block.attention.branch.qkv.x));
             compare_probabilities(mode + ".self_attention" + number, [&](auto* p) {
-                layer.attention.branch.probabilities(block.attention.branch, context, cache.mask, p);
+                layer.attention.branch.probabilities(block.attention.branch, context, cache.mask,
+                                                     p);
             });
             if (expected.has(mode + ".cross_attention" + number))
                 compare_probabilities(mode + ".cross_attention" + number, [&](auto* p) {
@@ -106,8 +108,8 @@ void check_multimodal(double tolerance) {
     c.compare_blocks("multimodal", cache, last);
 
     Weights<typename TextDecoder<C, B>::Grad> gradient(c.bench.engine);
-    Tokens<C::width, B> const cotangent{c.bench.put(c.inputs["multimodal_cotangent"].values), last.batch,
-                                        last.length};
+    Tokens<C::width, B> const cotangent{c.bench.put(c.inputs["multimodal_cotangent"].values),
+                                        last.batch, last.length};
     c.weights->body.backward(cotangent, cache, gradient->body, c.context, c.states);
     c.compare("multimodal.grad_encoder_states", c.bench.get(c.states.gradient));
     std::string worst;
@@ -156,23 +158,39 @@ void check_cached_step(double tolerance) {
 } // namespace
 
 TEST_CASE("text encoder, mode text, agrees with the reference", "[golden]") {
-    SECTION("Reference<double>") { check_text<Reference<double>>(1e-9); }
-    SECTION("Cpu<float>") { check_text<Cpu<float>>(1e-4); }
+    SECTION("Reference<double>") {
+        check_text<Reference<double>>(1e-9);
+    }
+    SECTION("Cpu<float>") {
+        check_text<Cpu<float>>(1e-4);
+    }
 }
 
 TEST_CASE("text encoder, mode multimodal, agrees with the reference", "[golden]") {
-    SECTION("Reference<double>") { check_multimodal<Reference<double>>(1e-9); }
-    SECTION("Cpu<float>") { check_multimodal<Cpu<float>>(1e-4); }
+    SECTION("Reference<double>") {
+        check_multimodal<Reference<double>>(1e-9);
+    }
+    SECTION("Cpu<float>") {
+        check_multimodal<Cpu<float>>(1e-4);
+    }
 }
 
 TEST_CASE("text decoder agrees with the reference", "[golden]") {
-    SECTION("Reference<double>") { check_decoder<Reference<double>>(1e-9); }
-    SECTION("Cpu<float>") { check_decoder<Cpu<float>>(1e-4); }
+    SECTION("Reference<double>") {
+        check_decoder<Reference<double>>(1e-9);
+    }
+    SECTION("Cpu<float>") {
+        check_decoder<Cpu<float>>(1e-4);
+    }
 }
 
 TEST_CASE("a cached decoding step agrees with the reference", "[golden]") {
-    SECTION("Reference<double>") { check_cached_step<Reference<double>>(1e-9); }
-    SECTION("Cpu<float>") { check_cached_step<Cpu<float>>(1e-4); }
+    SECTION("Reference<double>") {
+        check_cached_step<Reference<double>>(1e-9);
+    }
+    SECTION("Cpu<float>") {
+        check_cached_step<Cpu<float>>(1e-4);
+    }
 }
 
 #endif

@@ -25,7 +25,8 @@ template <class C, class B>
 auto load_vision(test::Bench<B>& bench) {
     using Encoder = VisionEncoder<typename C::vision, B>;
     Weights<Encoder> weights(bench.engine);
-    load_weights(weights, bench.engine, TensorFile::open(test::golden_file("vision", "weights.safetensors")),
+    load_weights(weights, bench.engine,
+                 TensorFile::open(test::golden_file("vision", "weights.safetensors")),
                  vision_names);
     for_each_setting(*weights, [](std::string const& path, auto& value) {
         if (path.ends_with("epsilon"))
@@ -58,7 +59,8 @@ void check_vision(double tolerance) {
         auto const wanted = expected[name + ".attention_probabilities"];
         auto* p = bench.context.take(std::ssize(wanted.values));
         attention.probabilities(block.attention.branch, bench.context, {}, p);
-        CHECK(relative_difference(bench.get(p, std::ssize(wanted.values)), wanted.values) < tolerance);
+        CHECK(relative_difference(bench.get(p, std::ssize(wanted.values)), wanted.values) <
+              tolerance);
     }
 
     Weights<typename Encoder::Grad> gradient(bench.engine);
@@ -87,9 +89,10 @@ void check_grid(double tolerance) {
     auto const weights = load_vision<C>(bench);
     auto const image = inputs["image_grid" + grid];
     typename Encoder::Cache cache;
-    auto const tokens = weights->forward({bench.put(image.values), static_cast<int>(image.shape[0])},
-                                         cache, bench.context);
-    CHECK(relative_difference(bench.get(tokens), expected["tokens_grid" + grid].values) < tolerance);
+    auto const tokens = weights->forward(
+        {bench.put(image.values), static_cast<int>(image.shape[0])}, cache, bench.context);
+    CHECK(relative_difference(bench.get(tokens), expected["tokens_grid" + grid].values) <
+          tolerance);
 }
 
 template <class B, class... C>
@@ -100,17 +103,24 @@ void check_grids(config::ModelList<C...>, double tolerance) {
 } // namespace
 
 TEST_CASE("vision encoder agrees with the reference", "[golden]") {
-    SECTION("Reference<double>") { check_vision<Reference<double>>(1e-9); }
-    SECTION("Cpu<float>") { check_vision<Cpu<float>>(1e-4); }
+    SECTION("Reference<double>") {
+        check_vision<Reference<double>>(1e-9);
+    }
+    SECTION("Cpu<float>") {
+        check_vision<Cpu<float>>(1e-4);
+    }
 }
 
 TEST_CASE("vision encoder runs on resized position tables", "[golden]") {
     SECTION("Reference<double>") {
-        // The reference resizes in float32, where PyTorch's own versions differ in the last bits (1.12
-        // from 2.13 as much as either from this library); those bits, not 1e-9, are what can agree.
+        // The reference resizes in float32, where PyTorch's own versions differ in the last bits
+        // (1.12 from 2.13 as much as either from this library); those bits, not 1e-9, are what can
+        // agree.
         check_grids<Reference<double>>(config::golden_vision_sizes{}, 1e-6);
     }
-    SECTION("Cpu<float>") { check_grids<Cpu<float>>(config::golden_vision_sizes{}, 1e-4); }
+    SECTION("Cpu<float>") {
+        check_grids<Cpu<float>>(config::golden_vision_sizes{}, 1e-4);
+    }
 }
 
 TEST_CASE("position tables are resized as PyTorch does", "[golden]") {

@@ -63,9 +63,10 @@ struct Bench {
     }
 };
 
-/// Largest deviation of any parameter's gradient from the expected tensors `prefix` + name, relative
-/// to that tensor's largest entry. Tensors that are zero but for rounding noise are compared with zero,
-/// relative to the largest gradient of all. Parameters without an expected tensor must be zero.
+/// Largest deviation of any parameter's gradient from the expected tensors `prefix` + name,
+/// relative to that tensor's largest entry. Tensors that are zero but for rounding noise are
+/// compared with zero, relative to the largest gradient of all. Parameters without an expected
+/// tensor must be zero.
 template <class GradientWeights, class Bench, class Names>
 double gradient_difference(GradientWeights& gradient, Bench& bench, GoldenTensors const& expected,
                            std::string const& prefix, Names const& names, std::string& worst) {

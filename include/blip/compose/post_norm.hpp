@@ -7,7 +7,8 @@
 
 namespace blip {
 
-/// norm(x + dropout(branch(x))): BERT's residual (Devlin et al. 2018), used throughout the text network.
+/// norm(x + dropout(branch(x))): BERT's residual (Devlin et al. 2018), used throughout the text
+/// network.
 template <int Width, class Branch, Backend B>
 struct PostNorm {
     using backend = B;

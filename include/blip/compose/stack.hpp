@@ -10,9 +10,9 @@
 
 namespace blip {
 
-/// `Depth` blocks one after another: an array and a loop, so compile time does not grow with depth. The
-/// last `Recompute` blocks keep only their input and run forward again inside backward (gradient
-/// checkpointing): the same bits for less memory.
+/// `Depth` blocks one after another: an array and a loop, so compile time does not grow with depth.
+/// The last `Recompute` blocks keep only their input and run forward again inside backward
+/// (gradient checkpointing): the same bits for less memory.
 template <class Block, int Depth, int Recompute = 0>
 struct Stack {
     using backend = typename Block::backend;

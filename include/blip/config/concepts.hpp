@@ -11,13 +11,15 @@ template <class C>
 concept patches_tile_image = C::image % C::patch == 0;
 
 template <class C>
-concept sizes_are_positive = C::width > 0 && C::depth > 0 && C::heads > 0 && C::hidden > 0;
+concept sizes_are_positive = C::width >
+0 && C::depth > 0 && C::heads > 0 && C::hidden > 0;
 
 template <class C>
 concept recompute_fits_depth = C::recompute >= 0 && C::recompute <= C::depth;
 
-/// Sizes of a vision transformer: `image` and `patch` in pixels, `width`, `depth`, `heads`, `hidden`
-/// (of the MLP), and `recompute`, the number of last blocks that keep only their input for backward.
+/// Sizes of a vision transformer: `image` and `patch` in pixels, `width`, `depth`, `heads`,
+/// `hidden` (of the MLP), and `recompute`, the number of last blocks that keep only their input for
+/// backward.
 template <class C>
 concept VisionConfig = requires {
     { C::image } -> std::convertible_to<int>;
@@ -27,7 +29,8 @@ concept VisionConfig = requires {
     { C::heads } -> std::convertible_to<int>;
     { C::hidden } -> std::convertible_to<int>;
     { C::recompute } -> std::convertible_to<int>;
-} && sizes_are_positive<C> && heads_divide_width<C> && patches_tile_image<C> && recompute_fits_depth<C>;
+}
+&&sizes_are_positive<C>&& heads_divide_width<C>&& patches_tile_image<C>&& recompute_fits_depth<C>;
 
 /// Sizes of a text network: `vocabulary` (with [DEC] and [ENC]), `positions`, `width`, `depth`,
 /// `heads`, `hidden`, `encoder_width` (of the states its cross-attention looks at), `recompute`.
@@ -41,7 +44,8 @@ concept TextConfig = requires {
     { C::hidden } -> std::convertible_to<int>;
     { C::encoder_width } -> std::convertible_to<int>;
     { C::recompute } -> std::convertible_to<int>;
-} && sizes_are_positive<C> && heads_divide_width<C> && recompute_fits_depth<C>;
+}
+&&sizes_are_positive<C>&& heads_divide_width<C>&& recompute_fits_depth<C>;
 
 template <class C>
 concept text_looks_at_images = C::text::encoder_width == C::vision::width;
@@ -51,7 +55,8 @@ template <class C>
 concept ModelConfig = requires {
     typename C::vision;
     typename C::text;
-} && VisionConfig<typename C::vision> && TextConfig<typename C::text>;
+}
+&&VisionConfig<typename C::vision>&& TextConfig<typename C::text>;
 
 /// Sizes of a captioner: its decoder looks straight at the image states.
 template <class C>

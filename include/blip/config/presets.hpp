@@ -27,19 +27,21 @@ using concatenate = typename detail::Concatenate<Lists...>::type;
 /// ViT-B/16 (paper section 4.1) for square pictures of `Image` pixels.
 template <int Image>
 struct vit_base {
-    static constexpr int image = Image, patch = 16, width = 768, depth = 12, heads = 12, hidden = 3072;
+    static constexpr int image = Image, patch = 16, width = 768, depth = 12, heads = 12,
+                         hidden = 3072;
     static constexpr int recompute = 0;
 };
 
 /// ViT-L/16.
 template <int Image>
 struct vit_large {
-    static constexpr int image = Image, patch = 16, width = 1024, depth = 24, heads = 16, hidden = 4096;
+    static constexpr int image = Image, patch = 16, width = 1024, depth = 24, heads = 16,
+                         hidden = 4096;
     static constexpr int recompute = 0;
 };
 
-/// BERT-base with cross-attention and the two added tokens: the text network of every published BLIP,
-/// looking at states `EncoderWidth` wide.
+/// BERT-base with cross-attention and the two added tokens: the text network of every published
+/// BLIP, looking at states `EncoderWidth` wide.
 template <int EncoderWidth>
 struct bert_base {
     static constexpr int vocabulary = 30524, positions = 512, width = 768, depth = 12, heads = 12;

@@ -28,12 +28,13 @@ template <ModelConfig C>
 ModelSizes sizes_of() {
     using V = typename C::vision;
     using T = typename C::text;
-    return {{V::image, V::patch, V::width, V::depth, V::heads, V::hidden},
-            {T::vocabulary, T::positions, T::width, T::depth, T::heads, T::hidden, T::encoder_width}};
+    return {
+        {V::image, V::patch, V::width, V::depth, V::heads, V::hidden},
+        {T::vocabulary, T::positions, T::width, T::depth, T::heads, T::hidden, T::encoder_width}};
 }
 
-/// Names every size in which `found` differs from `expected`, "vision width 768 instead of 1024, ...";
-/// empty when there is none.
+/// Names every size in which `found` differs from `expected`, "vision width 768 instead of 1024,
+/// ..."; empty when there is none.
 inline std::string describe_difference(ModelSizes const& expected, ModelSizes const& found) {
     std::string text;
     auto compare = [&text](char const* name, int want, int have) {
@@ -63,8 +64,9 @@ inline std::string describe(ModelSizes const& sizes) {
     auto const& v = sizes.vision;
     auto const& t = sizes.text;
     return join("image ", v.image, ", patch ", v.patch, ", vision ", v.width, " x ", v.depth, " (",
-                v.heads, " heads, hidden ", v.hidden, "), text ", t.width, " x ", t.depth, " (", t.heads,
-                " heads, hidden ", t.hidden, "), vocabulary ", t.vocabulary, ", positions ", t.positions);
+                v.heads, " heads, hidden ", v.hidden, "), text ", t.width, " x ", t.depth, " (",
+                t.heads, " heads, hidden ", t.hidden, "), vocabulary ", t.vocabulary,
+                ", positions ", t.positions);
 }
 
 } // namespace blip

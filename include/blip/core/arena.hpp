@@ -20,8 +20,8 @@ public:
     /// `chunk_bytes`: least size of the chunks it grows by.
     explicit Arena(std::size_t chunk_bytes = std::size_t{1} << 22) : chunk_bytes_(chunk_bytes) {}
 
-    /// Room for `count` values of T, aligned to 64 bytes, contents unspecified. Throws std::bad_alloc
-    /// or DeviceError when memory is exhausted.
+    /// Room for `count` values of T, aligned to 64 bytes, contents unspecified. Throws
+    /// std::bad_alloc or DeviceError when memory is exhausted.
     template <class T>
     T* take(std::ptrdiff_t count) {
         std::size_t const bytes = (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64;
@@ -35,7 +35,8 @@ public:
             chunks_.push_back({B::allocate(size), size});
             used_ = 0;
         }
-        auto* data = reinterpret_cast<T*>(static_cast<std::byte*>(chunks_[current_].memory.data()) + used_);
+        auto* data =
+            reinterpret_cast<T*>(static_cast<std::byte*>(chunks_[current_].memory.data()) + used_);
         used_ += bytes;
         peak_ = std::max(peak_, in_use_before(current_) + used_);
         return data;
@@ -65,8 +66,12 @@ public:
         current_ = used_ = 0;
     }
 
-    std::size_t reserved_bytes() const { return in_use_before(chunks_.size()); }
-    std::size_t peak_bytes() const { return peak_; }
+    std::size_t reserved_bytes() const {
+        return in_use_before(chunks_.size());
+    }
+    std::size_t peak_bytes() const {
+        return peak_;
+    }
 
 private:
     struct Chunk {

@@ -55,7 +55,8 @@ public:
     using Error::Error;
 };
 
-/// An accelerator or one of its libraries reported a failure, or the processor is older than the build.
+/// An accelerator or one of its libraries reported a failure, or the processor is older than the
+/// build.
 class DeviceError : public Error {
 public:
     using Error::Error;

@@ -12,19 +12,22 @@
 namespace blip {
 
 /// One member of a layer by name. Each layer lists all of its members once, in
-/// `static constexpr auto fields()`; initialising, counting, naming, loading and saving follow from it.
+/// `static constexpr auto fields()`; initialising, counting, naming, loading and saving follow from
+/// it.
 template <class Owner, class Member>
 struct Field {
     using type = Member;
     std::string_view name;
-    Member Owner::* member;
+    Member Owner::*member;
 };
 template <class Owner, class Member>
 Field(char const*, Member Owner::*) -> Field<Owner, Member>;
 
 /// A layer: a struct of weights and settings that lists its members.
 template <class T>
-concept HasFields = requires { T::fields(); };
+concept HasFields = requires {
+    T::fields();
+};
 
 /// A number that belongs to a loaded model but is not learned: an epsilon, a dropout probability.
 template <class T>
@@ -54,8 +57,10 @@ template <class T>
 constexpr bool lists_all() {
     return std::apply(
         [](auto... field) {
-            std::size_t const listed = (std::size_t{0} + ... + sizeof(typename decltype(field)::type));
-            return listed == sizeof(T) && (member_lists_all<typename decltype(field)::type>() && ...);
+            std::size_t const listed =
+                (std::size_t{0} + ... + sizeof(typename decltype(field)::type));
+            return listed == sizeof(T) &&
+                   (member_lists_all<typename decltype(field)::type>() && ...);
         },
         T::fields());
 }
@@ -84,7 +89,8 @@ void visit(T& member, std::string& path, F& f) {
 
 } // namespace detail
 
-/// Every member of `T` and of its parts is listed in `fields()`: their sizes add up to the struct's.
+/// Every member of `T` and of its parts is listed in `fields()`: their sizes add up to the
+/// struct's.
 template <class T>
 concept lists_every_member = HasFields<T> && detail::lists_all<T>();
 

@@ -5,16 +5,16 @@
 
 namespace blip {
 
-/// Names one stream of random numbers. Number i of a stream is a pure function of (seed, stream, i),
-/// so results depend neither on the number of threads nor on what was drawn before, and dropout can
-/// be replayed from its key alone.
+/// Names one stream of random numbers. Number i of a stream is a pure function of (seed, stream,
+/// i), so results depend neither on the number of threads nor on what was drawn before, and dropout
+/// can be replayed from its key alone.
 struct RandomKey {
     std::uint64_t seed = 0;
     std::uint64_t stream = 0;
 };
 
-/// Four 32-bit words of Philox-4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
-/// 2011): counter (`index`, `key.stream`), key `key.seed`. Usable on host and device alike.
+/// Four 32-bit words of Philox-4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2,
+/// 3", 2011): counter (`index`, `key.stream`), key `key.seed`. Usable on host and device alike.
 constexpr std::array<std::uint32_t, 4> random_block(RandomKey key, std::uint64_t index) {
     std::uint32_t c0 = static_cast<std::uint32_t>(index);
     std::uint32_t c1 = static_cast<std::uint32_t>(index >> 32);

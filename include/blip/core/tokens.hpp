@@ -4,9 +4,9 @@
 
 namespace blip {
 
-/// `batch` sequences of `length` rows of `Width` numbers, contiguous: [batch, length, Width]. A view:
-/// it owns nothing, and lives as long as the arena mark it was taken under. The width is part of the
-/// type because a checkpoint fixes it; batch and length belong to the request.
+/// `batch` sequences of `length` rows of `Width` numbers, contiguous: [batch, length, Width]. A
+/// view: it owns nothing, and lives as long as the arena mark it was taken under. The width is part
+/// of the type because a checkpoint fixes it; batch and length belong to the request.
 template <int Width, class B>
 struct Tokens {
     using backend = B;

@@ -13,11 +13,13 @@ namespace blip {
 
 /// A tree of layers whose parameters can live in one flat buffer.
 template <class Model>
-concept Trainable = lists_every_member<Model> && requires { typename Model::backend; };
+concept Trainable = lists_every_member<Model> && requires {
+    typename Model::backend;
+};
 
 /// Owns the parameters of a `Model`: one flat buffer under the named tree. Gradients, optimizer
-/// moments and momentum teachers are other `Weights` of `Model::Grad` or of `Model` itself; whatever
-/// treats all parameters alike is one pass over `data()`.
+/// moments and momentum teachers are other `Weights` of `Model::Grad` or of `Model` itself;
+/// whatever treats all parameters alike is one pass over `data()`.
 template <Trainable Model>
 class Weights {
 public:
@@ -25,8 +27,8 @@ public:
     using scalar = typename backend::scalar;
     using Engine = typename backend::Engine;
 
-    /// All parameters 0. With `Layout::panels`, weights of products lie as the backend's products read
-    /// them: for inference only. Throws std::bad_alloc or DeviceError.
+    /// All parameters 0. With `Layout::panels`, weights of products lie as the backend's products
+    /// read them: for inference only. Throws std::bad_alloc or DeviceError.
     explicit Weights(Engine& engine, Layout layout = Layout::rows) : layout_(layout) {
         for_each_parameter(model_, [&](std::string const&, auto& p) { size_ += room(p, layout); });
         memory_ = backend::allocate(static_cast<std::size_t>(size_) * sizeof(scalar));
@@ -40,7 +42,8 @@ public:
         zero(engine);
     }
 
-    /// The tree of `model` over memory that somebody else owns and `keep_alive` holds: a mapped file.
+    /// The tree of `model` over memory that somebody else owns and `keep_alive` holds: a mapped
+    /// file.
     Weights(Model model, std::shared_ptr<void const> keep_alive)
         : model_(std::move(model)), keep_alive_(std::move(keep_alive)) {}
 
@@ -49,7 +52,8 @@ public:
     Model* operator->() { return &model_; }
     Model const* operator->() const { return &model_; }
 
-    /// The flat buffer, `size()` scalars in the order of `fields()`; padding between parameters is 0.
+    /// The flat buffer, `size()` scalars in the order of `fields()`; padding between parameters is
+    /// 0.
     scalar* data() { return static_cast<scalar*>(memory_.data()); }
     scalar const* data() const { return static_cast<scalar const*>(memory_.data()); }
     std::ptrdiff_t size() const { return size_; }
@@ -64,7 +68,8 @@ private:
         std::ptrdiff_t count = P::size;
         if constexpr (is_weight<P>)
             count = backend::stored_size({nullptr, P::shape[0], P::shape[1], layout});
-        std::ptrdiff_t const unit = sizeof(scalar) < 64 ? 64 / static_cast<std::ptrdiff_t>(sizeof(scalar)) : 1;
+        std::ptrdiff_t const unit =
+            sizeof(scalar) < 64 ? 64 / static_cast<std::ptrdiff_t>(sizeof(scalar)) : 1;
         return (count + unit - 1) / unit * unit;
     }
 

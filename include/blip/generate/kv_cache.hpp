@@ -12,8 +12,8 @@
 namespace blip {
 
 /// Self-attention keys and values of every token decoded so far, for every layer: one slot a token,
-/// [layers, slots, 2 width] in backend memory. Which slots a row attends is a list, so reordering beams
-/// moves indices, never numbers, and beams share the slots of their common past.
+/// [layers, slots, 2 width] in backend memory. Which slots a row attends is a list, so reordering
+/// beams moves indices, never numbers, and beams share the slots of their common past.
 template <Backend B>
 class KeyValueCache {
 public:
@@ -21,7 +21,8 @@ public:
     KeyValueCache(int layers, int slots, int width)
         : slots_(slots), width_(width), in_use_(static_cast<std::size_t>(slots), 0),
           memory_(B::allocate(sizeof(typename B::scalar) * static_cast<std::size_t>(layers) *
-                              static_cast<std::size_t>(slots) * 2 * static_cast<std::size_t>(width))) {}
+                              static_cast<std::size_t>(slots) * 2 *
+                              static_cast<std::size_t>(width))) {}
 
     /// Slots that row r attends, oldest token first.
     std::vector<int> const& row(std::size_t r) const { return rows_[r]; }
@@ -66,12 +67,14 @@ public:
     }
 
     /// All slots of one layer, key | value.
-    Matrix<B> slots(int layer) const { return {data(layer), slots_, 2 * width_, std::ptrdiff_t{2} * width_}; }
+    Matrix<B> slots(int layer) const {
+        return {data(layer), slots_, 2 * width_, std::ptrdiff_t{2} * width_};
+    }
 
 private:
     typename B::scalar* data(int layer) const {
-        auto* first = static_cast<typename B::scalar*>(const_cast<void*>(
-            static_cast<void const*>(std::as_const(memory_).data())));
+        auto* first = static_cast<typename B::scalar*>(
+            const_cast<void*>(static_cast<void const*>(std::as_const(memory_).data())));
         return first + std::ptrdiff_t{layer} * slots_ * 2 * width_;
     }
 

@@ -7,8 +7,8 @@
 
 namespace blip {
 
-/// Scores of the next token: h = norm(gelu(x W + b)), logits = h Eᵀ + bias. The output matrix E is the
-/// word-embedding table, lent by whoever owns it; its gradient is added where the table's is.
+/// Scores of the next token: h = norm(gelu(x W + b)), logits = h Eᵀ + bias. The output matrix E is
+/// the word-embedding table, lent by whoever owns it; its gradient is added where the table's is.
 template <int Vocabulary, int Width, Backend B>
 struct LmHead {
     using backend = B;
@@ -44,12 +44,12 @@ struct LmHead {
     Tokens<Width, B> backward(Tokens<Vocabulary, B> dlogits, Table const& table, Cache const& cache,
                               Grad& grad, Weight<G, Vocabulary, Width>& table_grad,
                               Context<B>& ctx) const {
-        B::linear_backward_weight(ctx.engine, matrix(dlogits), matrix(cache.hidden), table_grad.data,
-                                  grad.bias.data);
+        B::linear_backward_weight(ctx.engine, matrix(dlogits), matrix(cache.hidden),
+                                  table_grad.data, grad.bias.data);
         auto const dhidden = ctx.template tokens<Width>(dlogits.batch, dlogits.length);
         B::linear_backward_input(ctx.engine, matrix(dlogits), table.view(), matrix(dhidden));
-        return transform.backward(norm.backward(dhidden, cache.norm, grad.norm, ctx), cache.transform,
-                                  grad.transform, ctx);
+        return transform.backward(norm.backward(dhidden, cache.norm, grad.norm, ctx),
+                                  cache.transform, grad.transform, ctx);
     }
 };
 

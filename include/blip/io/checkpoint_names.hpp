@@ -19,8 +19,8 @@ enum class Naming {
 
 namespace detail {
 
-/// One part of the tree in its three spellings. `*` stands for a block's number, `{a,b}` for several
-/// tensors whose rows follow one another in ours.
+/// One part of the tree in its three spellings. `*` stands for a block's number, `{a,b}` for
+/// several tensors whose rows follow one another in ours.
 struct NameRule {
     std::string_view ours, original, hugging_face;
 };
@@ -30,7 +30,8 @@ inline constexpr std::array vision_names{
     NameRule{"embedding.positions", "pos_embed", "embeddings.position_embedding"},
     NameRule{"embedding.projection", "patch_embed.proj", "embeddings.patch_embedding"},
     NameRule{"stack.blocks.*.attention.norm", "blocks.*.norm1", "encoder.layers.*.layer_norm1"},
-    NameRule{"stack.blocks.*.attention.branch.qkv", "blocks.*.attn.qkv", "encoder.layers.*.self_attn.qkv"},
+    NameRule{"stack.blocks.*.attention.branch.qkv", "blocks.*.attn.qkv",
+             "encoder.layers.*.self_attn.qkv"},
     NameRule{"stack.blocks.*.attention.branch.output", "blocks.*.attn.proj",
              "encoder.layers.*.self_attn.projection"},
     NameRule{"stack.blocks.*.mlp.norm", "blocks.*.norm2", "encoder.layers.*.layer_norm2"},
@@ -46,12 +47,14 @@ inline constexpr std::array text_names{
     NameRule{"embedding.norm", "embeddings.LayerNorm", ""},
     NameRule{"stack.blocks.*.attention.branch.qkv",
              "encoder.layer.*.attention.self.{query,key,value}", ""},
-    NameRule{"stack.blocks.*.attention.branch.output", "encoder.layer.*.attention.output.dense", ""},
+    NameRule{"stack.blocks.*.attention.branch.output", "encoder.layer.*.attention.output.dense",
+             ""},
     NameRule{"stack.blocks.*.attention.norm", "encoder.layer.*.attention.output.LayerNorm", ""},
     NameRule{"stack.blocks.*.cross.branch.query", "encoder.layer.*.crossattention.self.query", ""},
     NameRule{"stack.blocks.*.cross.branch.key_value",
              "encoder.layer.*.crossattention.self.{key,value}", ""},
-    NameRule{"stack.blocks.*.cross.branch.output", "encoder.layer.*.crossattention.output.dense", ""},
+    NameRule{"stack.blocks.*.cross.branch.output", "encoder.layer.*.crossattention.output.dense",
+             ""},
     NameRule{"stack.blocks.*.cross.norm", "encoder.layer.*.crossattention.output.LayerNorm", ""},
     NameRule{"stack.blocks.*.mlp.branch.up", "encoder.layer.*.intermediate.dense", ""},
     NameRule{"stack.blocks.*.mlp.branch.down", "encoder.layer.*.output.dense", ""},
@@ -72,14 +75,16 @@ struct RootRule {
 };
 
 inline constexpr std::array root_names{
-    RootRule{"vision.", "visual_encoder.", "vision_model.", vision_names.data(), vision_names.size()},
+    RootRule{"vision.", "visual_encoder.", "vision_model.", vision_names.data(),
+             vision_names.size()},
     RootRule{"decoder.body.", "text_decoder.bert.", "", text_names.data(), text_names.size()},
-    RootRule{"decoder.head.", "text_decoder.cls.predictions.", "", head_names.data(), head_names.size()},
+    RootRule{"decoder.head.", "text_decoder.cls.predictions.", "", head_names.data(),
+             head_names.size()},
     RootRule{"encoder.", "text_encoder.", "", text_names.data(), text_names.size()},
 };
 
-/// Matches `rule` (one `*` at most, for digits) at the start of `path`, up to its end or a dot. Gives
-/// what `*` stood for and what is left, from the dot on.
+/// Matches `rule` (one `*` at most, for digits) at the start of `path`, up to its end or a dot.
+/// Gives what `*` stood for and what is left, from the dot on.
 inline bool match(std::string_view rule, std::string_view path, std::string_view& star,
                   std::string_view& rest) {
     auto const wild = rule.find('*');
@@ -101,7 +106,8 @@ inline bool match(std::string_view rule, std::string_view path, std::string_view
     return rest.empty() || rest.front() == '.';
 }
 
-/// Replaces `*`, expands `{a,b}`, and appends `rest` with a norm's parameters spelled as PyTorch does.
+/// Replaces `*`, expands `{a,b}`, and appends `rest` with a norm's parameters spelled as PyTorch
+/// does.
 inline std::vector<std::string> spell(std::string_view root, std::string_view rule,
                                       std::string_view star, std::string_view rest) {
     std::string name(root);
@@ -119,8 +125,8 @@ inline std::vector<std::string> spell(std::string_view root, std::string_view ru
     std::vector<std::string> names;
     for (auto from = open + 1; from < close;) {
         auto const to = std::min(name.find(',', from), close);
-        names.push_back(name.substr(0, open) + name.substr(from, to - from) + name.substr(close + 1) +
-                        std::string(rest));
+        names.push_back(name.substr(0, open) + name.substr(from, to - from) +
+                        name.substr(close + 1) + std::string(rest));
         from = to + 1;
     }
     return names;
@@ -128,8 +134,8 @@ inline std::vector<std::string> spell(std::string_view root, std::string_view ru
 
 } // namespace detail
 
-/// The checkpoint tensors that parameter `path` of a model tree is made of; several are put under one
-/// another, rows after rows. Throws ArgumentError for a path that no published model has.
+/// The checkpoint tensors that parameter `path` of a model tree is made of; several are put under
+/// one another, rows after rows. Throws ArgumentError for a path that no published model has.
 inline std::vector<std::string> checkpoint_names(std::string_view path, Naming naming) {
     for (auto const& root : detail::root_names) {
         if (!path.starts_with(root.ours))

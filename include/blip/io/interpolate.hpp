@@ -9,13 +9,15 @@
 namespace blip {
 
 /// Resizes a learned position table to another patch grid: `table` [1 + grid², width] to
-/// [1 + new_grid², width]. Row 0 belongs to the class token and is kept; the rest is resized by bicubic
-/// interpolation as PyTorch does it (a = -0.75, corners not aligned, no antialiasing, borders clamped).
+/// [1 + new_grid², width]. Row 0 belongs to the class token and is kept; the rest is resized by
+/// bicubic interpolation as PyTorch does it (a = -0.75, corners not aligned, no antialiasing,
+/// borders clamped).
 template <class T>
 std::vector<T> interpolate_positions(std::span<T const> table, int grid, int new_grid, int width) {
     auto const w = static_cast<std::size_t>(width);
     std::vector<T> result(table.begin(), table.begin() + width);
-    result.resize((1 + static_cast<std::size_t>(new_grid) * static_cast<std::size_t>(new_grid)) * w);
+    result.resize((1 + static_cast<std::size_t>(new_grid) * static_cast<std::size_t>(new_grid)) *
+                  w);
 
     struct Taps {
         std::array<std::size_t, 4> index;
@@ -26,7 +28,9 @@ std::vector<T> interpolate_positions(std::span<T const> table, int grid, int new
     auto const far = [a](T x) { return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a; };
     std::vector<Taps> taps;
     for (int i = 0; i < new_grid; ++i) {
-        T const source = (static_cast<T>(i) + T(0.5)) * (static_cast<T>(grid) / static_cast<T>(new_grid)) - T(0.5);
+        T const source =
+            (static_cast<T>(i) + T(0.5)) * (static_cast<T>(grid) / static_cast<T>(new_grid)) -
+            T(0.5);
         T const floor = std::floor(source);
         T const t = source - floor;
         Taps tap{{}, {far(t + 1), near(t), near(1 - t), far(2 - t)}};
@@ -46,7 +50,8 @@ std::vector<T> interpolate_positions(std::span<T const> table, int grid, int new
                 for (std::size_t y = 0; y < 4; ++y) {
                     T line = 0;
                     for (std::size_t x = 0; x < 4; ++x)
-                        line += column.weight[x] * table[(1 + row.index[y] * g + column.index[x]) * w + c];
+                        line += column.weight[x] *
+                                table[(1 + row.index[y] * g + column.index[x]) * w + c];
                     sum += row.weight[y] * line;
                 }
                 *out++ = sum;

@@ -31,8 +31,9 @@ struct LoadReport {
         if (!interpolated.empty())
             text += "position embeddings resized to the model's image size";
         if (!extra.empty())
-            text += join(text.empty() ? "" : "; ", extra.size(), " tensors of the file are not used by this model (",
-                         extra.front(), extra.size() > 1 ? ", ...)" : ")");
+            text += join(text.empty() ? "" : "; ", extra.size(),
+                         " tensors of the file are not used by this model (", extra.front(),
+                         extra.size() > 1 ? ", ...)" : ")");
         return text;
     }
 };
@@ -45,11 +46,11 @@ inline Naming detect_naming(TensorFile const& file) {
         if (tensor.name.starts_with("vision_model."))
             return Naming::hugging_face;
     }
-    throw CheckpointError(join(file.path().string(),
-                               ": this is no BLIP checkpoint: none of its ", file.tensors().size(),
-                               " tensors is named visual_encoder.* (original) or vision_model.* (Hugging Face)",
-                               file.tensors().empty() ? "" : "; the first is ",
-                               file.tensors().empty() ? "" : file.tensors().front().name));
+    throw CheckpointError(join(
+        file.path().string(), ": this is no BLIP checkpoint: none of its ", file.tensors().size(),
+        " tensors is named visual_encoder.* (original) or vision_model.* (Hugging Face)",
+        file.tensors().empty() ? "" : "; the first is ",
+        file.tensors().empty() ? "" : file.tensors().front().name));
 }
 
 namespace detail {
@@ -75,7 +76,8 @@ inline std::size_t distance(std::string_view a, std::string_view b, std::size_t 
     return std::min(row.back(), limit);
 }
 
-inline std::string nearest(TensorFile const& file, std::string_view name, std::size_t searches_left) {
+inline std::string nearest(TensorFile const& file, std::string_view name,
+                           std::size_t searches_left) {
     std::size_t best = name.size() / 2;
     std::string_view found;
     if (searches_left > 0)
@@ -87,7 +89,8 @@ inline std::string nearest(TensorFile const& file, std::string_view name, std::s
     return found.empty() ? std::string{} : join("; nearest in the file: ", found);
 }
 
-/// A checkpoint tensor [n, a, b, ...] fits a parameter [n, a b ...]: convolutions are kept as matrices.
+/// A checkpoint tensor [n, a, b, ...] fits a parameter [n, a b ...]: convolutions are kept as
+/// matrices.
 inline bool fits(std::span<std::int64_t const> found, std::span<std::int64_t const> expected) {
     if (std::equal(found.begin(), found.end(), expected.begin(), expected.end()))
         return true;
@@ -101,19 +104,20 @@ public:
     explicit Problems(TensorFile const& file) : file_(file) {}
 
     void missing(std::string const& name) {
-        lines_.push_back(join("missing ", name, nearest(file_, name, searches_ > 0 ? searches_-- : 0)));
+        lines_.push_back(
+            join("missing ", name, nearest(file_, name, searches_ > 0 ? searches_-- : 0)));
     }
     void shape(TensorView const& found, std::span<std::int64_t const> expected) {
-        lines_.push_back(join("shape of ", found.name, ": expected ", shape_text(expected), ", found ",
-                              shape_text(found.shape)));
+        lines_.push_back(join("shape of ", found.name, ": expected ", shape_text(expected),
+                              ", found ", shape_text(found.shape)));
     }
     void other(std::string line) { lines_.push_back(std::move(line)); }
 
     void raise() const {
         if (lines_.empty())
             return;
-        std::string text = join(file_.path().string(), ": ", lines_.size(),
-                                " tensors do not fit this model:");
+        std::string text =
+            join(file_.path().string(), ": ", lines_.size(), " tensors do not fit this model:");
         for (auto const& line : lines_)
             text += "\n  " + line;
         throw CheckpointError(text);
@@ -136,8 +140,8 @@ inline TensorView const* find_tied(TensorFile const& file, std::string const& na
 }
 
 /// Both copies of a tied tensor must hold the same numbers: the model keeps only one.
-inline void check_tied(TensorFile const& file, TensorView const& used, std::set<std::string_view>& taken,
-                       Problems& problems) {
+inline void check_tied(TensorFile const& file, TensorView const& used,
+                       std::set<std::string_view>& taken, Problems& problems) {
     for (auto const& other : tied_names(used.name)) {
         auto const* tensor = file.find(other);
         if (!tensor)
@@ -151,7 +155,8 @@ inline void check_tied(TensorFile const& file, TensorView const& used, std::set<
             same = tensor->values<double>() == used.values<double>();
         }
         if (!same)
-            problems.other(join(other, " differs from ", used.name, ", but the model shares one tensor for both"));
+            problems.other(join(other, " differs from ", used.name,
+                                ", but the model shares one tensor for both"));
     }
 }
 
@@ -205,9 +210,9 @@ void fill_parameter(typename B::Engine& engine, P& parameter, std::span<T const>
 
 } // namespace detail
 
-/// Reads every parameter of `weights` from `file`. `names(path)` gives the tensors a parameter is made
-/// of. Position tables of another grid are resized. Throws CheckpointError that lists all missing,
-/// misshapen and contradictory tensors; tensors without a place are reported, not refused.
+/// Reads every parameter of `weights` from `file`. `names(path)` gives the tensors a parameter is
+/// made of. Position tables of another grid are resized. Throws CheckpointError that lists all
+/// missing, misshapen and contradictory tensors; tensors without a place are reported, not refused.
 template <class Model, class Names>
 LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine& engine,
                         TensorFile const& file, Names const& names) {
@@ -217,7 +222,8 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
     detail::Problems problems(file);
     std::set<std::string_view> taken;
 
-    // First everything is checked, so that a wrong file costs no time and leaves no half-made model.
+    // First everything is checked, so that a wrong file costs no time and leaves no half-made
+    // model.
     for_each_parameter(*weights, [&](std::string const& path, auto& parameter) {
         auto const sources = names(path);
         std::vector<std::int64_t> expected(parameter.shape.begin(), parameter.shape.end());
@@ -230,15 +236,18 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
             }
             taken.insert(tensor->name);
             detail::check_tied(file, *tensor, taken, problems);
-            bool const table = path.ends_with("vision.embedding.positions") || path == "embedding.positions";
+            bool const table =
+                path.ends_with("vision.embedding.positions") || path == "embedding.positions";
             auto const rows = table && tensor->shape.size() == 3 ? tensor->shape[1] - 1 : 0;
-            auto const grid = static_cast<std::int64_t>(std::lround(std::sqrt(static_cast<double>(rows))));
+            auto const grid =
+                static_cast<std::int64_t>(std::lround(std::sqrt(static_cast<double>(rows))));
             bool const resizable = rows > 0 && grid * grid == rows && expected.size() == 3 &&
                                    tensor->shape[0] == 1 && tensor->shape[2] == expected[2];
             if (!resizable && !detail::fits(tensor->shape, expected))
                 problems.shape(*tensor, expected);
             else if (!is_floating(tensor->type))
-                problems.other(join(tensor->name, " holds ", name_of(tensor->type), ", expected floating point"));
+                problems.other(join(tensor->name, " holds ", name_of(tensor->type),
+                                    ", expected floating point"));
         }
     });
     problems.raise();
@@ -254,7 +263,8 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
         } else if constexpr (P::shape.size() == 3) {
             // The released loader resizes in float32 whatever the model computes in.
             auto const source = parts[0]->template values<float>();
-            int const grid = static_cast<int>(std::lround(std::sqrt(double(parts[0]->shape[1] - 1))));
+            int const grid =
+                static_cast<int>(std::lround(std::sqrt(double(parts[0]->shape[1] - 1))));
             int const new_grid = static_cast<int>(std::lround(std::sqrt(double(P::shape[1] - 1))));
             auto const resized = interpolate_positions<float>(source, grid, new_grid, P::shape[2]);
             detail::fill_parameter<B>(engine, parameter, std::span<float const>(resized));
@@ -274,8 +284,9 @@ template <class Model>
 LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine& engine,
                         TensorFile const& file) {
     Naming const naming = detect_naming(file);
-    return load_weights(weights, engine, file,
-                        [naming](std::string const& path) { return checkpoint_names(path, naming); });
+    return load_weights(weights, engine, file, [naming](std::string const& path) {
+        return checkpoint_names(path, naming);
+    });
 }
 
 } // namespace blip

@@ -16,7 +16,7 @@ namespace blip {
 enum class Compatibility {
     salesforce,   ///< the authors' release: prompt "a picture of ", beam search, its lengths
     hugging_face, ///< the transformers port: no prompt, greedy, padded prompt batches
-    strict        ///< the port's numbers without its quirks: a batch gives what its items give alone
+    strict ///< the port's numbers without its quirks: a batch gives what its items give alone
 };
 
 /// What a checkpoint says besides sizes and weights.
@@ -33,20 +33,22 @@ struct ModelSettings {
 
 namespace detail {
 
-/// Head counts cannot be read off weights. A text width of 768 with any count but 12 is a known wrong
-/// config: early published files relied on the port's default of 8 and gave wrong results.
+/// Head counts cannot be read off weights. A text width of 768 with any count but 12 is a known
+/// wrong config: early published files relied on the port's default of 8 and gave wrong results.
 inline int text_heads(int width, int heads, std::vector<std::string>& warnings) {
     if (width != 768 || heads == 12)
         return heads;
-    warnings.push_back(join("config says ", heads, " text heads for width 768; every published BLIP "
-                                                   "checkpoint of this width has 12, so 12 are used"));
+    warnings.push_back(join("config says ", heads,
+                            " text heads for width 768; every published BLIP "
+                            "checkpoint of this width has 12, so 12 are used"));
     return 12;
 }
 
 inline int positive(JsonDocument const& json, std::string const& key, int fallback) {
     int const value = json.value_or(key, fallback);
     if (value < 1 || value > (1 << 24))
-        throw ConfigError(join(json.where(), ": \"", key, "\" is ", value, ", expected 1 to ", 1 << 24));
+        throw ConfigError(
+            join(json.where(), ": \"", key, "\" is ", value, ", expected 1 to ", 1 << 24));
     return value;
 }
 
@@ -65,13 +67,14 @@ inline ModelSizes read_sizes(JsonDocument const& json, std::vector<std::string>&
                         .heads = number("vision_config.num_attention_heads", 12),
                         .hidden = number("vision_config.intermediate_size", 3072)};
     int const width = number("text_config.hidden_size", 768);
-    TextSizes const t{.vocabulary = number("text_config.vocab_size", 30524),
-                      .positions = number("text_config.max_position_embeddings", 512),
-                      .width = width,
-                      .depth = number("text_config.num_hidden_layers", 12),
-                      .heads = detail::text_heads(width, number("text_config.num_attention_heads", 8), warnings),
-                      .hidden = number("text_config.intermediate_size", 3072),
-                      .encoder_width = v.width};
+    TextSizes const t{
+        .vocabulary = number("text_config.vocab_size", 30524),
+        .positions = number("text_config.max_position_embeddings", 512),
+        .width = width,
+        .depth = number("text_config.num_hidden_layers", 12),
+        .heads = detail::text_heads(width, number("text_config.num_attention_heads", 8), warnings),
+        .hidden = number("text_config.intermediate_size", 3072),
+        .encoder_width = v.width};
     return {v, t};
 }
 
@@ -110,20 +113,23 @@ inline ModelSizes measure_sizes(TensorFile const& file) {
         auto const name = checkpoint_names(path, naming).front();
         auto const* tensor = detail::find_tied(file, name);
         if (!tensor || tensor->shape.empty())
-            throw CheckpointError(join(file.path().string(), ": cannot tell the model's sizes: tensor ",
-                                       name, " is missing; is this a captioning checkpoint?"));
+            throw CheckpointError(join(file.path().string(),
+                                       ": cannot tell the model's sizes: tensor ", name,
+                                       " is missing; is this a captioning checkpoint?"));
         return tensor->shape;
     };
     auto extent = [&](std::string const& path, std::size_t axis) {
         auto const s = shape(path);
         if (axis >= s.size() || s[axis] < 1 || s[axis] > (1 << 24))
-            throw CheckpointError(join(file.path().string(), ": ", checkpoint_names(path, naming).front(),
-                                       " has shape ", shape_text(s), ", which fits no BLIP model"));
+            throw CheckpointError(join(file.path().string(), ": ",
+                                       checkpoint_names(path, naming).front(), " has shape ",
+                                       shape_text(s), ", which fits no BLIP model"));
         return static_cast<int>(s[axis]);
     };
     auto depth = [&](std::string const& before, std::string const& after) {
         int count = 0;
-        while (detail::find_tied(file, checkpoint_names(join(before, count, after), naming).front()))
+        while (
+            detail::find_tied(file, checkpoint_names(join(before, count, after), naming).front()))
             ++count;
         return count;
     };

@@ -6,16 +6,18 @@
 
 namespace blip {
 
-/// What a text network looks at: states of an image encoder (or of another text), [batch, length, Width].
+/// What a text network looks at: states of an image encoder (or of another text), [batch, length,
+/// Width].
 template <int Width, class B>
 struct EncoderStates {
     Tokens<Width, B> states;
-    unsigned char const* mask = nullptr; ///< [batch, length] in backend memory, 1 = attend; null: all
-    Tokens<Width, B> gradient{};         ///< where backward adds ∂L/∂states; no data: not wanted
+    unsigned char const* mask =
+        nullptr;                 ///< [batch, length] in backend memory, 1 = attend; null: all
+    Tokens<Width, B> gradient{}; ///< where backward adds ∂L/∂states; no data: not wanted
 };
 
-/// Multi-head attention from text rows to encoder states (paper section 3.1, "cross-attention"). Key
-/// and value are one product over the states; its rows are key | value.
+/// Multi-head attention from text rows to encoder states (paper section 3.1, "cross-attention").
+/// Key and value are one product over the states; its rows are key | value.
 template <int Width, int Heads, int EncoderWidth, Backend B>
 struct CrossAttention {
     using backend = B;
@@ -32,10 +34,9 @@ struct CrossAttention {
     double dropout = 0; ///< on attention probabilities, in training
 
     static constexpr auto fields() {
-        return std::tuple{Field{"query", &CrossAttention::query},
-                          Field{"key_value", &CrossAttention::key_value},
-                          Field{"output", &CrossAttention::output},
-                          Field{"dropout", &CrossAttention::dropout}};
+        return std::tuple{
+            Field{"query", &CrossAttention::query}, Field{"key_value", &CrossAttention::key_value},
+            Field{"output", &CrossAttention::output}, Field{"dropout", &CrossAttention::dropout}};
     }
 
     struct Cache {
@@ -66,7 +67,8 @@ struct CrossAttention {
     X backward(X dy, Cache const& cache, Grad& grad, Context<B>& ctx, States const& encoder) const {
         auto const dattended = output.backward(dy, cache.output, grad.output, ctx);
         auto const dq = ctx.template tokens<Width>(dy.batch, dy.length);
-        auto const dkv = ctx.template tokens<2 * Width>(encoder.states.batch, encoder.states.length);
+        auto const dkv =
+            ctx.template tokens<2 * Width>(encoder.states.batch, encoder.states.length);
         B::attention_backward(ctx.engine, shape(dy, encoder, cache, ctx), rows(cache.queries),
                               part(cache.projected, 0), part(cache.projected, 1),
                               rows(cache.attended), cache.lse, rows(dattended), rows(dq),
@@ -79,7 +81,8 @@ struct CrossAttention {
     }
 
     /// What the soft-max gave in `cache`'s forward: p [batch, heads, length, encoder length].
-    void probabilities(Cache const& cache, Context<B>& ctx, States const& encoder, scalar* p) const {
+    void probabilities(Cache const& cache, Context<B>& ctx, States const& encoder,
+                       scalar* p) const {
         B::attention_probabilities(ctx.engine, shape(cache.queries, encoder, cache, ctx),
                                    rows(cache.queries), part(cache.projected, 0), p);
     }
@@ -93,7 +96,8 @@ struct CrossAttention {
     static HeadRows<B> rows(X x) { return {x.data, std::ptrdiff_t{x.length} * Width, Width}; }
 
 private:
-    AttentionShape shape(X x, States const& encoder, Cache const& cache, Context<B> const& ctx) const {
+    AttentionShape shape(X x, States const& encoder, Cache const& cache,
+                         Context<B> const& ctx) const {
         return {.items = x.batch,
                 .heads = Heads,
                 .head_width = head_width,

@@ -13,8 +13,8 @@ enum class DropUnit {
     item     ///< all of an item of the batch: stochastic depth, "drop path" (Huang et al. 2016)
 };
 
-/// Zeroes units with a probability and scales the others by 1 / (1 - probability), in training only.
-/// The cache holds the key of the random stream, never a mask: backward replays it.
+/// Zeroes units with a probability and scales the others by 1 / (1 - probability), in training
+/// only. The cache holds the key of the random stream, never a mask: backward replays it.
 template <Backend B, DropUnit Unit = DropUnit::element>
 struct Dropout {
     using backend = B;
@@ -22,7 +22,9 @@ struct Dropout {
 
     double probability = 0;
 
-    static constexpr auto fields() { return std::tuple{Field{"probability", &Dropout::probability}}; }
+    static constexpr auto fields() {
+        return std::tuple{Field{"probability", &Dropout::probability}};
+    }
 
     struct Cache {
         RandomKey key;
@@ -39,7 +41,8 @@ struct Dropout {
     }
 
     template <int Width>
-    Tokens<Width, B> backward(Tokens<Width, B> dy, Cache const& cache, Grad&, Context<B>& ctx) const {
+    Tokens<Width, B> backward(Tokens<Width, B> dy, Cache const& cache, Grad&,
+                              Context<B>& ctx) const {
         return cache.active ? apply(dy, cache, ctx) : dy;
     }
 

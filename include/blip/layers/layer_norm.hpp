@@ -7,7 +7,8 @@
 
 namespace blip {
 
-/// y = (x - mean) / √(variance + ε) · scale + shift over the width (Ba et al. 2016), biased variance.
+/// y = (x - mean) / √(variance + ε) · scale + shift over the width (Ba et al. 2016), biased
+/// variance.
 template <int Width, Backend B>
 struct LayerNorm {
     using backend = B;
@@ -42,8 +43,8 @@ struct LayerNorm {
     Tokens<Width, B> backward(Tokens<Width, B> dy, Cache const& cache, Grad& grad,
                               Context<B>& ctx) const {
         auto dx = ctx.template tokens<Width>(dy.batch, dy.length);
-        B::layer_norm_backward(ctx.engine, matrix(dy), matrix(cache.x), scale.data, cache.statistics,
-                               matrix(dx), grad.scale.data, grad.shift.data);
+        B::layer_norm_backward(ctx.engine, matrix(dy), matrix(cache.x), scale.data,
+                               cache.statistics, matrix(dx), grad.scale.data, grad.shift.data);
         return dx;
     }
 

@@ -36,7 +36,8 @@ struct Linear {
         return y;
     }
 
-    Tokens<In, B> backward(Tokens<Out, B> dy, Cache const& cache, Grad& grad, Context<B>& ctx) const {
+    Tokens<In, B> backward(Tokens<Out, B> dy, Cache const& cache, Grad& grad,
+                           Context<B>& ctx) const {
         auto dx = ctx.template tokens<In>(dy.batch, dy.length);
         Scope scope(ctx.arena);
         auto du = dy;

@@ -17,9 +17,9 @@ struct Pictures {
     Pictures items(int first, int count) const { return {data + first * item_size, count}; }
 };
 
-/// Cuts pictures into patches, projects each, prepends the class token and adds the learned positions
-/// (Dosovitskiy et al. 2020): [n, 3, Image, Image] to [n, (Image / Patch)² + 1, Width]. Patches follow
-/// one another row by row; token 0 is the class token.
+/// Cuts pictures into patches, projects each, prepends the class token and adds the learned
+/// positions (Dosovitskiy et al. 2020): [n, 3, Image, Image] to [n, (Image / Patch)² + 1, Width].
+/// Patches follow one another row by row; token 0 is the class token.
 template <int Image, int Patch, int Width, Backend B>
 struct PatchEmbedding {
     using backend = B;
@@ -28,7 +28,8 @@ struct PatchEmbedding {
     static constexpr int grid = Image / Patch, patches = grid * grid, pixels = 3 * Patch * Patch;
     static_assert(Image % Patch == 0);
 
-    Linear<pixels, Width, B> projection; ///< the convolution [Width, 3, Patch, Patch], read as a matrix
+    Linear<pixels, Width, B>
+        projection; ///< the convolution [Width, 3, Patch, Patch], read as a matrix
     Parameter<B, 1, 1, Width> class_token;
     Parameter<B, 1, patches + 1, Width> positions;
 
@@ -55,15 +56,16 @@ struct PatchEmbedding {
     /// Gradient of the pictures, [n, 3, Image, Image].
     Pictures<Image, B> backward(Tokens<Width, B> dy, Cache const& cache, Grad& grad,
                                 Context<B>& ctx) const {
-        auto const drows = projection.backward(dprojected(dy, grad, ctx), cache.projection,
-                                               grad.projection, ctx);
+        auto const drows =
+            projection.backward(dprojected(dy, grad, ctx), cache.projection, grad.projection, ctx);
         Pictures<Image, B> const dx{ctx.take(dy.batch * Pictures<Image, B>::item_size), dy.batch};
         B::patches_backward(ctx.engine, drows.data, dy.batch, Image, Patch, dx.data);
         return dx;
     }
 
     /// The same without the gradient of the pictures, which training does not need.
-    void backward_weights(Tokens<Width, B> dy, Cache const& cache, Grad& grad, Context<B>& ctx) const {
+    void backward_weights(Tokens<Width, B> dy, Cache const& cache, Grad& grad,
+                          Context<B>& ctx) const {
         auto const d = dprojected(dy, grad, ctx);
         B::linear_backward_weight(ctx.engine, matrix(d), matrix(cache.projection.x),
                                   grad.projection.weight.data, grad.projection.bias.data);

@@ -9,11 +9,12 @@ namespace blip {
 /// Which tokens of its own sequence a token may attend.
 struct SelfMask {
     Causal causal = Causal::no;
-    unsigned char const* keys = nullptr; ///< [batch, length] in backend memory, 1 = attend; null: all
+    unsigned char const* keys =
+        nullptr; ///< [batch, length] in backend memory, 1 = attend; null: all
 };
 
-/// Multi-head attention of a sequence over itself (Vaswani et al. 2017). Query, key and value are one
-/// product; its rows are query | key | value, each head after head.
+/// Multi-head attention of a sequence over itself (Vaswani et al. 2017). Query, key and value are
+/// one product; its rows are query | key | value, each head after head.
 template <int Width, int Heads, Backend B>
 struct SelfAttention {
     using backend = B;
@@ -28,7 +29,8 @@ struct SelfAttention {
     double dropout = 0; ///< on attention probabilities, in training
 
     static constexpr auto fields() {
-        return std::tuple{Field{"qkv", &SelfAttention::qkv}, Field{"output", &SelfAttention::output},
+        return std::tuple{Field{"qkv", &SelfAttention::qkv},
+                          Field{"output", &SelfAttention::output},
                           Field{"dropout", &SelfAttention::dropout}};
     }
 

@@ -8,8 +8,8 @@
 
 namespace blip {
 
-/// Token ids and their positions, [batch, length] each, in backend memory. `mask` is 1 where a token is
-/// real and 0 where it pads; null: all real.
+/// Token ids and their positions, [batch, length] each, in backend memory. `mask` is 1 where a
+/// token is real and 0 where it pads; null: all real.
 template <class B>
 struct TextInput {
     int const* ids = nullptr;
@@ -19,9 +19,9 @@ struct TextInput {
     int length = 0;
 };
 
-/// Word plus position embedding, normalised: [batch, length] ids to [batch, length, Width]. There are
-/// no token-type embeddings in BLIP. The word table also is the output matrix of the language-model
-/// head, which borrows it.
+/// Word plus position embedding, normalised: [batch, length] ids to [batch, length, Width]. There
+/// are no token-type embeddings in BLIP. The word table also is the output matrix of the
+/// language-model head, which borrows it.
 template <int Vocabulary, int Positions, int Width, Backend B>
 struct TextEmbedding {
     using backend = B;
@@ -31,14 +31,14 @@ struct TextEmbedding {
     Parameter<B, Positions, Width> positions;
     LayerNorm<Width, B> norm;
     Dropout<B> dropout;
-    std::int64_t padding_id = -1; ///< its word row learns nothing from lookups; -1: every row learns
+    std::int64_t padding_id =
+        -1; ///< its word row learns nothing from lookups; -1: every row learns
 
     static constexpr auto fields() {
-        return std::tuple{Field{"words", &TextEmbedding::words},
-                          Field{"positions", &TextEmbedding::positions},
-                          Field{"norm", &TextEmbedding::norm},
-                          Field{"dropout", &TextEmbedding::dropout},
-                          Field{"padding_id", &TextEmbedding::padding_id}};
+        return std::tuple{
+            Field{"words", &TextEmbedding::words}, Field{"positions", &TextEmbedding::positions},
+            Field{"norm", &TextEmbedding::norm}, Field{"dropout", &TextEmbedding::dropout},
+            Field{"padding_id", &TextEmbedding::padding_id}};
     }
 
     struct Cache {

@@ -14,7 +14,7 @@ namespace blip {
 /// What the smoothed loss does at ignored positions.
 enum class SmoothingRule {
     ignore_padding, ///< nothing: PyTorch 1.12 and later
-    torch_1_10      ///< the uniform part runs over ignored positions too; its mean is over all of them
+    torch_1_10 ///< the uniform part runs over ignored positions too; its mean is over all of them
 };
 
 /// How the losses of a batch are put together.
@@ -32,29 +32,29 @@ struct LanguageModelingOptions {
 /// Marks a position that is not supervised.
 inline constexpr int ignored_target = -100;
 
-/// Cross-entropy of next-token predictions (paper section 3.2, LM): the logits at position t predict
-/// the label at t + 1. The loss of a token is (1-ε)(-log p[y]) + ε/V Σ(-log p).
+/// Cross-entropy of next-token predictions (paper section 3.2, LM): the logits at position t
+/// predict the label at t + 1. The loss of a token is (1-ε)(-log p[y]) + ε/V Σ(-log p).
 template <Backend B>
 struct LanguageModelingLoss {
     LanguageModelingOptions options;
 
     struct Cache {
-        typename B::scalar* losses = nullptr;   ///< [batch, length]: weighted loss of every position
+        typename B::scalar* losses = nullptr; ///< [batch, length]: weighted loss of every position
         typename B::scalar* gradient = nullptr; ///< ∂(sum of `losses`)/∂logits
         int batch = 0, length = 0;
     };
 
     /// `labels` [batch, length] on the host, `ignored_target` where nothing is supervised;
-    /// `item_weights` [batch] for Reduction::sum_per_item, empty: 1. Leaves the losses and, when the
-    /// context keeps, their gradient in the cache. Throws ArgumentError when no position is supervised
-    /// under Reduction::mean, or when a size or label is off.
+    /// `item_weights` [batch] for Reduction::sum_per_item, empty: 1. Leaves the losses and, when
+    /// the context keeps, their gradient in the cache. Throws ArgumentError when no position is
+    /// supervised under Reduction::mean, or when a size or label is off.
     template <int Vocabulary>
     void forward(Tokens<Vocabulary, B> logits, std::span<int const> labels,
                  std::span<double const> item_weights, Cache& cache, Context<B>& ctx) const {
         auto const count = static_cast<std::size_t>(logits.rows());
         if (labels.size() != count)
-            throw ArgumentError(join("language-modeling loss: expected ", count, " labels, found ",
-                                     labels.size()));
+            throw ArgumentError(
+                join("language-modeling loss: expected ", count, " labels, found ", labels.size()));
         std::vector<int> targets(count, -1);
         std::vector<double> target_weights(count), uniform_weights(count);
         auto const length = static_cast<std::size_t>(logits.length);
@@ -63,8 +63,9 @@ struct LanguageModelingLoss {
             if (i % length + 1 == length || labels[i + 1] == ignored_target)
                 continue;
             if (labels[i + 1] < 0 || labels[i + 1] >= Vocabulary)
-                throw ArgumentError(join("language-modeling loss: label ", labels[i + 1], " of position ",
-                                         i + 1, " is outside the vocabulary of ", Vocabulary));
+                throw ArgumentError(join("language-modeling loss: label ", labels[i + 1],
+                                         " of position ", i + 1, " is outside the vocabulary of ",
+                                         Vocabulary));
             targets[i] = labels[i + 1];
             ++supervised;
         }

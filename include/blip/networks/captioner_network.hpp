@@ -34,8 +34,8 @@ struct CaptionerNetwork {
         typename Decoder::States image;
     };
 
-    /// The captioning loss (paper section 3.2, LM). `text` holds the captions with [DEC] first; `labels`
-    /// [batch, length] are the same ids with `ignored_target` at pads and at the prompt.
+    /// The captioning loss (paper section 3.2, LM). `text` holds the captions with [DEC] first;
+    /// `labels` [batch, length] are the same ids with `ignored_target` at pads and at the prompt.
     double loss(Images images, TextInput<B> text, std::span<int const> labels,
                 LanguageModelingOptions const& options, Cache& cache, Context<B>& ctx) const {
         cache.image = {.states = vision.forward(images, cache.vision, ctx)};
@@ -49,7 +49,8 @@ struct CaptionerNetwork {
     void backward(Cache& cache, Grad& grad, Context<B>& ctx) const {
         Scope scope(ctx.arena);
         auto& image = cache.image;
-        image.gradient = ctx.template tokens<C::vision::width>(image.states.batch, image.states.length);
+        image.gradient =
+            ctx.template tokens<C::vision::width>(image.states.batch, image.states.length);
         B::zero(ctx.engine, image.gradient.data, image.gradient.size());
         auto const dlogits =
             LanguageModelingLoss<B>{}.template backward<C::text::vocabulary>(cache.loss);

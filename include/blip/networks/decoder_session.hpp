@@ -15,8 +15,8 @@
 
 namespace blip {
 
-/// The given beginning of one sequence. Positions and visibility are spelled out because one published
-/// implementation pads prompts inside a batch and lets the pads count in its own way.
+/// The given beginning of one sequence. Positions and visibility are spelled out because one
+/// published implementation pads prompts inside a batch and lets the pads count in its own way.
 struct Prompt {
     std::vector<int> ids;
     std::vector<int> positions;         ///< row of the position table for each id
@@ -75,7 +75,8 @@ public:
 
     int vocabulary() const { return C::vocabulary; }
 
-    /// Raw scores after every prompt: logits [items, vocabulary] on the host. Rows then are the items.
+    /// Raw scores after every prompt: logits [items, vocabulary] on the host. Rows then are the
+    /// items.
     void start(std::span<scalar> logits) {
         Batch batch;
         for (std::size_t item = 0; item < prompts_.size(); ++item) {
@@ -101,7 +102,8 @@ public:
     }
 
     /// New row r continues row parents[r] with tokens[r]: logits [rows, vocabulary] on the host.
-    void advance(std::span<int const> parents, std::span<int const> tokens, std::span<scalar> logits) {
+    void advance(std::span<int const> parents, std::span<int const> tokens,
+                 std::span<scalar> logits) {
         cache_.reorder(parents);
         std::vector<int> items, positions;
         Batch batch;
@@ -141,7 +143,8 @@ private:
 
     static void add_token(Batch& batch, int id, int position, int slot, int item) {
         if (id < 0 || id >= C::vocabulary)
-            throw ArgumentError(join("decoding: id ", id, " is outside the vocabulary of ", C::vocabulary));
+            throw ArgumentError(
+                join("decoding: id ", id, " is outside the vocabulary of ", C::vocabulary));
         if (position >= C::positions)
             throw ArgumentError(join("decoding: position ", position, ", but the model has only ",
                                      C::positions, " positions; ask for a shorter text"));
@@ -190,11 +193,17 @@ private:
                  .positions = upload(batch.positions),
                  .slots = upload(batch.slots),
                  .last = upload(batch.last),
-                 .self = {.groups = count, .heads = C::heads, .head_width = head_width,
-                          .query_starts = upload(starts), .key_items = upload(zeros)},
-                 .cross = {.groups = static_cast<int>(group_items.size()), .heads = C::heads,
-                           .head_width = head_width, .keys = cross_[0].length,
-                           .query_starts = upload(group_starts), .key_items = upload(group_items)}};
+                 .self = {.groups = count,
+                          .heads = C::heads,
+                          .head_width = head_width,
+                          .query_starts = upload(starts),
+                          .key_items = upload(zeros)},
+                 .cross = {.groups = static_cast<int>(group_items.size()),
+                           .heads = C::heads,
+                           .head_width = head_width,
+                           .keys = cross_[0].length,
+                           .query_starts = upload(group_starts),
+                           .key_items = upload(group_items)}};
         upload_keys(batch.keys, a.self);
         if (!state_rows_.empty()) {
             std::vector<std::vector<int>> lists;
@@ -208,14 +217,15 @@ private:
     void run(Batch const& batch, std::span<scalar> logits) {
         auto const expected = batch.last.size() * static_cast<std::size_t>(C::vocabulary);
         if (logits.size() != expected)
-            throw ArgumentError(join("decoding: expected room for ", expected, " scores, found ",
-                                     logits.size()));
+            throw ArgumentError(
+                join("decoding: expected room for ", expected, " scores, found ", logits.size()));
         Scope scope(ctx_.arena);
         auto const keep = std::exchange(ctx_.keep, Keep::nothing);
         Arrays const a = arrays(batch);
         int const count = static_cast<int>(batch.ids.size());
         typename Decoder::Body::Embedding::Cache embedding;
-        auto x = decoder_.body.embedding.forward({a.ids, a.positions, nullptr, 1, count}, embedding, ctx_);
+        auto x = decoder_.body.embedding.forward({a.ids, a.positions, nullptr, 1, count}, embedding,
+                                                 ctx_);
         for (std::size_t layer = 0; layer < cross_.size(); ++layer)
             x = step(layer, x, a);
         int const rows = static_cast<int>(batch.last.size());
@@ -235,10 +245,12 @@ private:
         typename TextBlock<C, B>::Cache unused;
         auto const attended = ctx_.template tokens<C::width>(1, x.length);
         auto const qkv = attention.branch.qkv.forward(x, unused.attention.branch.qkv, ctx_);
-        B::scatter_rows(ctx_.engine, columns(qkv, C::width, 2 * C::width), a.slots, cache_.slots(l));
-        B::attention_indexed(ctx_.engine, a.self, rows_of(qkv), cache_.part(l, 0), cache_.part(l, 1),
-                             rows_of(attended));
-        auto const own = attention.branch.output.forward(attended, unused.attention.branch.output, ctx_);
+        B::scatter_rows(ctx_.engine, columns(qkv, C::width, 2 * C::width), a.slots,
+                        cache_.slots(l));
+        B::attention_indexed(ctx_.engine, a.self, rows_of(qkv), cache_.part(l, 0),
+                             cache_.part(l, 1), rows_of(attended));
+        auto const own =
+            attention.branch.output.forward(attended, unused.attention.branch.output, ctx_);
         auto const h = attention.norm.forward_sum(own, x, unused.attention.norm, ctx_);
 
         using Cross = std::remove_cvref_t<decltype(cross.branch)>;

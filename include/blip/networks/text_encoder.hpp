@@ -29,8 +29,8 @@ struct TextBlock {
     FeedForward mlp;
 
     static constexpr auto fields() {
-        return std::tuple{Field{"attention", &TextBlock::attention}, Field{"cross", &TextBlock::cross},
-                          Field{"mlp", &TextBlock::mlp}};
+        return std::tuple{Field{"attention", &TextBlock::attention},
+                          Field{"cross", &TextBlock::cross}, Field{"mlp", &TextBlock::mlp}};
     }
 
     struct Cache {
@@ -62,8 +62,8 @@ struct TextBlock {
 };
 
 /// The text network without a head: ids to states [batch, length, width]. As an encoder it sees the
-/// whole sentence, as part of a decoder only what came before (`Causal::yes`); with encoder states it
-/// is grounded in the image, without it is unimodal.
+/// whole sentence, as part of a decoder only what came before (`Causal::yes`); with encoder states
+/// it is grounded in the image, without it is unimodal.
 template <TextConfig C, Backend B>
 struct TextEncoder {
     using backend = B;
@@ -95,7 +95,8 @@ struct TextEncoder {
                              cache.mask, encoder...);
     }
 
-    void backward(X dy, Cache const& cache, Grad& grad, Context<B>& ctx, auto const&... encoder) const {
+    void backward(X dy, Cache const& cache, Grad& grad, Context<B>& ctx,
+                  auto const&... encoder) const {
         Scope scope(ctx.arena);
         embedding.backward(stack.backward(dy, cache.stack, grad.stack, ctx, cache.mask, encoder...),
                            cache.embedding, grad.embedding, ctx);

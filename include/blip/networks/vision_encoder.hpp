@@ -25,7 +25,8 @@ struct VisionBlock {
     FeedForward mlp;
 
     static constexpr auto fields() {
-        return std::tuple{Field{"attention", &VisionBlock::attention}, Field{"mlp", &VisionBlock::mlp}};
+        return std::tuple{Field{"attention", &VisionBlock::attention},
+                          Field{"mlp", &VisionBlock::mlp}};
     }
 
     struct Cache {
@@ -42,8 +43,8 @@ struct VisionBlock {
     }
 };
 
-/// The image encoder (paper section 3.1): patches and class token through pre-norm blocks and a final
-/// norm. Everything downstream reads these normalised states, [n, patches + 1, width].
+/// The image encoder (paper section 3.1): patches and class token through pre-norm blocks and a
+/// final norm. Everything downstream reads these normalised states, [n, patches + 1, width].
 template <VisionConfig C, Backend B>
 struct VisionEncoder {
     using backend = B;
@@ -60,7 +61,8 @@ struct VisionEncoder {
 
     static constexpr auto fields() {
         return std::tuple{Field{"embedding", &VisionEncoder::embedding},
-                          Field{"stack", &VisionEncoder::stack}, Field{"norm", &VisionEncoder::norm}};
+                          Field{"stack", &VisionEncoder::stack},
+                          Field{"norm", &VisionEncoder::norm}};
     }
 
     struct Cache {
@@ -93,8 +95,8 @@ private:
         return norm.forward(stack.forward(embedded, cache.stack, ctx), cache.norm, ctx);
     }
 
-    /// A few images at a time, so that their activations stay in the processor's cache. Items do not
-    /// influence one another, so the grouping cannot be seen in the result.
+    /// A few images at a time, so that their activations stay in the processor's cache. Items do
+    /// not influence one another, so the grouping cannot be seen in the result.
     States forward_in_groups(Images images, Context<B>& ctx) const {
         auto const states = ctx.template tokens<C::width>(images.batch, tokens);
         constexpr int group = std::max(1, 640 / tokens);
@@ -110,8 +112,8 @@ private:
 
     Tokens<C::width, B> backward_blocks(States dy, Cache const& cache, Grad& grad,
                                         Context<B>& ctx) const {
-        return stack.backward(norm.backward(dy, cache.norm, grad.norm, ctx), cache.stack, grad.stack,
-                              ctx);
+        return stack.backward(norm.backward(dy, cache.norm, grad.norm, ctx), cache.stack,
+                              grad.stack, ctx);
     }
 };
 

@@ -21,6 +21,7 @@ struct JpegErrors {
     std::jmp_buf jump{};
     char message[JMSG_LENGTH_MAX] = "";
     bool too_many_scans = false;
+    bool ended = false; ///< the bytes ran out
 
     jpeg_error_mgr* install() {
         jpeg_std_error(&base);
@@ -48,14 +49,14 @@ public:
             source_.term_source = [](j_decompress_ptr) {};
             source_.resync_to_restart = jpeg_resync_to_restart;
             source_.fill_input_buffer = [](j_decompress_ptr info) -> boolean {
-                fail(info, "the file ends before the picture does");
+                fail_at_end(info);
             };
             source_.skip_input_data = [](j_decompress_ptr info, long count) {
                 if (count <= 0)
                     return;
                 auto const skipped = static_cast<std::size_t>(count);
                 if (skipped > info->src->bytes_in_buffer)
-                    fail(info, "the file ends before the picture does");
+                    fail_at_end(info);
                 info->src->next_input_byte += skipped;
                 info->src->bytes_in_buffer -= skipped;
             };
@@ -90,9 +91,21 @@ public:
         encoded_.damaged(join("cannot decode this JPEG: ", errors_.message));
     }
 
+    /// Reads what follows the last row. Like Pillow, content with a file that ends before its end
+    /// marker. @throws FormatError when something else is wrong there.
+    void finish() {
+        if (!completes(errors_.jump, [&] { jpeg_finish_decompress(&info_); }) && !errors_.ended)
+            encoded_.damaged(join("cannot decode this JPEG: ", errors_.message));
+    }
+
 private:
     /// A few hundred scans of a large progressive picture keep a decoder busy for minutes.
     static constexpr int max_scans = 500;
+
+    [[noreturn]] static void fail_at_end(j_decompress_ptr info) {
+        reinterpret_cast<JpegErrors*>(info->err)->ended = true;
+        fail(info, "the file ends before the picture does");
+    }
 
     [[noreturn]] static void fail(j_decompress_ptr info, char const* message) {
         auto* errors = reinterpret_cast<JpegErrors*>(info->err);
@@ -148,7 +161,6 @@ inline Image decode_jpeg(EncodedImage const& encoded, ReadOptions const& options
 
     Image image = make_image(size);
     std::vector<std::uint8_t> cmyk(is_cmyk ? 4 * size.width : 0);
-    // Like Pillow, content with a file that ends after the last row but before its end marker.
     decompressor.run([&] {
         info.out_color_space = is_cmyk ? JCS_CMYK : JCS_RGB;
         info.dct_method = JDCT_ISLOW;
@@ -171,9 +183,10 @@ inline Image decode_jpeg(EncodedImage const& encoded, ReadOptions const& options
             jpeg_read_scanlines(&info, rows, static_cast<JDIMENSION>(count));
         }
     });
-    if (options.orientation == Orientation::upright)
-        return apply_orientation(image, jpeg_orientation(info));
-    return image;
+    int const orientation =
+        options.orientation == Orientation::upright ? jpeg_orientation(info) : 1;
+    decompressor.finish();
+    return orientation == 1 ? image : apply_orientation(image, orientation);
 }
 
 } // namespace blip::detail

@@ -20,13 +20,12 @@ inline bool visible(AttentionShape const& a, int item, int query, int key) {
 inline double dropout_factor(AttentionShape const& a, int item, int head, int query, int key) {
     if (a.dropout == 0)
         return 1;
-    auto const index =
-        ((static_cast<std::uint64_t>(item) * static_cast<std::uint64_t>(a.heads) +
-          static_cast<std::uint64_t>(head)) *
-             static_cast<std::uint64_t>(a.queries) +
-         static_cast<std::uint64_t>(query)) *
-            static_cast<std::uint64_t>(a.keys) +
-        static_cast<std::uint64_t>(key);
+    auto const index = ((static_cast<std::uint64_t>(item) * static_cast<std::uint64_t>(a.heads) +
+                         static_cast<std::uint64_t>(head)) *
+                            static_cast<std::uint64_t>(a.queries) +
+                        static_cast<std::uint64_t>(query)) *
+                           static_cast<std::uint64_t>(a.keys) +
+                       static_cast<std::uint64_t>(key);
     return random_bits(a.key, index) >= a.dropout * 0x1p32 ? 1 / (1 - a.dropout) : 0;
 }
 
@@ -74,8 +73,8 @@ typename B::scalar probabilities(AttentionShape const& a, HeadRows<B> q, HeadRow
 
 /// softmax(q kᵀ/√d + mask) v, probability by probability (Vaswani et al. 2017, equation 1).
 template <class B>
-void attention(AttentionShape const& a, HeadRows<B> q, HeadRows<B> k, HeadRows<B> v, HeadRows<B> out,
-               typename B::scalar* lse) {
+void attention(AttentionShape const& a, HeadRows<B> q, HeadRows<B> k, HeadRows<B> v,
+               HeadRows<B> out, typename B::scalar* lse) {
     using T = typename B::scalar;
     std::vector<T> p;
     for (int item = 0; item < a.items; ++item)
@@ -88,8 +87,8 @@ void attention(AttentionShape const& a, HeadRows<B> q, HeadRows<B> k, HeadRows<B
                 for (int c = 0; c < a.head_width; ++c)
                     o[c] = T(0);
                 for (int s = 0; s < a.keys; ++s) {
-                    T const weight = p[static_cast<std::size_t>(s)] *
-                                     T(dropout_factor(a, item, head, query, s));
+                    T const weight =
+                        p[static_cast<std::size_t>(s)] * T(dropout_factor(a, item, head, query, s));
                     T const* vr = row(v, a, item, head, s);
                     for (int c = 0; c < a.head_width; ++c)
                         o[c] += weight * vr[c];
@@ -145,7 +144,8 @@ void attention_backward(AttentionShape const& a, HeadRows<B> q, HeadRows<B> k, H
         }
 }
 
-/// Attention of cached decoding: copies each group's keys and values together, then attends densely.
+/// Attention of cached decoding: copies each group's keys and values together, then attends
+/// densely.
 template <class B>
 void attention_indexed(IndexedAttentionShape const& a, HeadRows<B> q, HeadRows<B> k, HeadRows<B> v,
                        HeadRows<B> out) {
@@ -157,7 +157,8 @@ void attention_indexed(IndexedAttentionShape const& a, HeadRows<B> q, HeadRows<B
         keys.clear();
         values.clear();
         for (int j = 0; j < count; ++j) {
-            std::ptrdiff_t const r = a.key_rows ? a.key_rows[std::ptrdiff_t{group} * a.keys + j] : j;
+            std::ptrdiff_t const r =
+                a.key_rows ? a.key_rows[std::ptrdiff_t{group} * a.keys + j] : j;
             std::ptrdiff_t const item = a.key_items[group];
             T const* kr = k.data + item * k.item_stride + r * k.row_stride;
             T const* vr = v.data + item * v.item_stride + r * v.row_stride;
@@ -165,11 +166,14 @@ void attention_indexed(IndexedAttentionShape const& a, HeadRows<B> q, HeadRows<B
             values.insert(values.end(), vr, vr + width);
         }
         int const first = a.query_starts[group];
-        AttentionShape const dense{.items = 1, .heads = a.heads, .head_width = a.head_width,
-                                   .queries = a.query_starts[group + 1] - first, .keys = count};
-        attention<B>(dense, {q.data + first * q.row_stride, 0, q.row_stride}, {keys.data(), 0, width},
-                     {values.data(), 0, width}, {out.data + first * out.row_stride, 0, out.row_stride},
-                     nullptr);
+        AttentionShape const dense{.items = 1,
+                                   .heads = a.heads,
+                                   .head_width = a.head_width,
+                                   .queries = a.query_starts[group + 1] - first,
+                                   .keys = count};
+        attention<B>(dense, {q.data + first * q.row_stride, 0, q.row_stride},
+                     {keys.data(), 0, width}, {values.data(), 0, width},
+                     {out.data + first * out.row_stride, 0, out.row_stride}, nullptr);
     }
 }
 

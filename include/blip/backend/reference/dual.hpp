@@ -6,8 +6,8 @@
 
 namespace blip {
 
-/// A number with its derivative along one direction: a + a'ε with ε² = 0. Run a forward pass on duals
-/// and `slope` is the exact directional derivative of every result.
+/// A number with its derivative along one direction: a + a'ε with ε² = 0. Run a forward pass on
+/// duals and `slope` is the exact directional derivative of every result.
 struct Dual {
     double value = 0;
     double slope = 0;
@@ -44,7 +44,9 @@ inline Dual exp(Dual a) {
     double const e = std::exp(a.value);
     return {e, e * a.slope};
 }
-inline Dual log(Dual a) { return {std::log(a.value), a.slope / a.value}; }
+inline Dual log(Dual a) {
+    return {std::log(a.value), a.slope / a.value};
+}
 inline Dual sqrt(Dual a) {
     double const r = std::sqrt(a.value);
     return {r, a.slope / (2 * r)};

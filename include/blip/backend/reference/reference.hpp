@@ -58,7 +58,9 @@ struct Reference {
             to[i] = from[i];
     }
 
-    static std::ptrdiff_t stored_size(WeightView<Reference> w) { return std::ptrdiff_t{w.out} * w.in; }
+    static std::ptrdiff_t stored_size(WeightView<Reference> w) {
+        return std::ptrdiff_t{w.out} * w.in;
+    }
     static void pack(Engine& engine, T const* row_major, WeightView<Reference> w) {
         copy(engine, w.data, row_major, stored_size(w));
     }
@@ -75,7 +77,8 @@ struct Reference {
     static T activation_slope(Activation activation, T u) {
         using std::erf, std::exp;
         if (activation == Activation::gelu) {
-            T const density = T(std::numbers::inv_sqrtpi / std::numbers::sqrt2) * exp(T(-0.5) * u * u);
+            T const density =
+                T(std::numbers::inv_sqrtpi / std::numbers::sqrt2) * exp(T(-0.5) * u * u);
             return T(0.5) * (T(1) + erf(u * T(1 / std::numbers::sqrt2))) + u * density;
         }
         if (activation == Activation::relu)
@@ -108,7 +111,8 @@ struct Reference {
         }
     }
 
-    static void linear_backward_weight(Engine&, Matrix<Reference> dy, Matrix<Reference> x, T* dw, T* db) {
+    static void linear_backward_weight(Engine&, Matrix<Reference> dy, Matrix<Reference> x, T* dw,
+                                       T* db) {
         for (std::ptrdiff_t r = 0; r < dy.rows; ++r)
             for (int o = 0; o < dy.columns; ++o) {
                 T const g = dy.data[r * dy.stride + o];
@@ -126,7 +130,8 @@ struct Reference {
     }
 
     static void layer_norm(Engine&, Matrix<Reference> x, T const* residual, T const* scale,
-                           T const* shift, double epsilon, Matrix<Reference> y, T* sum, T* statistics) {
+                           T const* shift, double epsilon, Matrix<Reference> y, T* sum,
+                           T* statistics) {
         using std::sqrt;
         std::vector<T> s(static_cast<std::size_t>(x.columns));
         T const n = T(static_cast<double>(x.columns));
@@ -156,8 +161,9 @@ struct Reference {
     }
 
     /// With x̂ = (s - mean)/σ and g = dy scale: dx = (g - mean(g) - x̂ mean(g x̂))/σ.
-    static void layer_norm_backward(Engine&, Matrix<Reference> dy, Matrix<Reference> s, T const* scale,
-                                    T const* statistics, Matrix<Reference> dx, T* dscale, T* dshift) {
+    static void layer_norm_backward(Engine&, Matrix<Reference> dy, Matrix<Reference> s,
+                                    T const* scale, T const* statistics, Matrix<Reference> dx,
+                                    T* dscale, T* dshift) {
         T const n = T(static_cast<double>(s.columns));
         for (std::ptrdiff_t r = 0; r < s.rows; ++r) {
             T const mean = statistics[2 * r], inverse = statistics[2 * r + 1];
@@ -173,25 +179,27 @@ struct Reference {
             for (int c = 0; c < s.columns; ++c) {
                 T const unit = (s.data[r * s.stride + c] - mean) * inverse;
                 dx.data[r * dx.stride + c] =
-                    (dy.data[r * dy.stride + c] * scale[c] - sum / n - unit * (inner / n)) * inverse;
+                    (dy.data[r * dy.stride + c] * scale[c] - sum / n - unit * (inner / n)) *
+                    inverse;
             }
         }
     }
 
     using Heads = HeadRows<Reference>;
-    static void attention(Engine&, AttentionShape const& shape, Heads q, Heads k, Heads v, Heads out,
-                          T* lse) {
+    static void attention(Engine&, AttentionShape const& shape, Heads q, Heads k, Heads v,
+                          Heads out, T* lse) {
         reference::attention(shape, q, k, v, out, lse);
     }
     static void attention_backward(Engine&, AttentionShape const& shape, Heads q, Heads k, Heads v,
                                    Heads, T const*, Heads dout, Heads dq, Heads dk, Heads dv) {
         reference::attention_backward(shape, q, k, v, dout, dq, dk, dv);
     }
-    static void attention_indexed(Engine&, IndexedAttentionShape const& shape, Heads q, Heads k, Heads v,
-                                  Heads out) {
+    static void attention_indexed(Engine&, IndexedAttentionShape const& shape, Heads q, Heads k,
+                                  Heads v, Heads out) {
         reference::attention_indexed(shape, q, k, v, out);
     }
-    static void attention_probabilities(Engine&, AttentionShape const& shape, Heads q, Heads k, T* p) {
+    static void attention_probabilities(Engine&, AttentionShape const& shape, Heads q, Heads k,
+                                        T* p) {
         std::vector<T> row;
         for (int item = 0; item < shape.items; ++item)
             for (int head = 0; head < shape.heads; ++head)
@@ -206,8 +214,9 @@ struct Reference {
                       T const* position_table, Matrix<Reference> y) {
         for (std::ptrdiff_t r = 0; r < y.rows; ++r)
             for (int c = 0; c < y.columns; ++c)
-                y.data[r * y.stride + c] = table.data[std::ptrdiff_t{ids[r]} * y.columns + c] +
-                                           position_table[std::ptrdiff_t{positions[r]} * y.columns + c];
+                y.data[r * y.stride + c] =
+                    table.data[std::ptrdiff_t{ids[r]} * y.columns + c] +
+                    position_table[std::ptrdiff_t{positions[r]} * y.columns + c];
     }
     static void embed_backward(Engine&, int const* ids, int const* positions, int padding,
                                Matrix<Reference> dy, T* dtable, T* dpositions) {
@@ -225,14 +234,15 @@ struct Reference {
             rows[entry] = images[pixel];
         });
     }
-    static void patches_backward(Engine&, T const* drows, int count, int size, int patch, T* dimages) {
+    static void patches_backward(Engine&, T const* drows, int count, int size, int patch,
+                                 T* dimages) {
         each_pixel(count, size, patch, [&](std::ptrdiff_t pixel, std::ptrdiff_t entry) {
             dimages[pixel] = drows[entry];
         });
     }
 
-    static void prepend(Engine&, T const* x, T const* first, T const* positions, int count, int length,
-                        int width, T* y) {
+    static void prepend(Engine&, T const* x, T const* first, T const* positions, int count,
+                        int length, int width, T* y) {
         for (int item = 0; item < count; ++item)
             for (int t = 0; t <= length; ++t)
                 for (int c = 0; c < width; ++c) {
@@ -259,8 +269,8 @@ struct Reference {
         for (std::ptrdiff_t i = 0; i < n; ++i)
             y[i] = a[i] + b[i];
     }
-    static void dropout(Engine&, T const* x, std::ptrdiff_t n, std::ptrdiff_t group, double probability,
-                        RandomKey key, T* y) {
+    static void dropout(Engine&, T const* x, std::ptrdiff_t n, std::ptrdiff_t group,
+                        double probability, RandomKey key, T* y) {
         for (std::ptrdiff_t i = 0; i < n; ++i) {
             bool const keep =
                 random_bits(key, static_cast<std::uint64_t>(i / group)) >= probability * 0x1p32;
