@@ -14,10 +14,9 @@ namespace {
 double defined_half(unsigned bits) {
     int const exponent = static_cast<int>(bits >> 10 & 31u);
     double const fraction = bits & 1023u;
-    double const magnitude = exponent == 0 ? std::ldexp(fraction, -24)
-                             : exponent == 31
-                                 ? (fraction == 0 ? HUGE_VAL : std::nan(""))
-                                 : std::ldexp(1024 + fraction, exponent - 25);
+    double const magnitude = exponent == 0    ? std::ldexp(fraction, -24)
+                             : exponent == 31 ? (fraction == 0 ? HUGE_VAL : std::nan(""))
+                                              : std::ldexp(1024 + fraction, exponent - 25);
     return (bits & 0x8000u) != 0 ? -magnitude : magnitude;
 }
 

@@ -18,7 +18,8 @@ TEST_CASE("errors in JSON text say line and column") {
     auto const message = [](std::string_view text) {
         return message_of<FormatError>([&] { parse_json(text, "config.json"); });
     };
-    CHECK(contains(message("{\n  \"a\": 1,\n  b\n}"), "config.json: not valid JSON at line 3, column 3"));
+    CHECK(contains(message("{\n  \"a\": 1,\n  b\n}"),
+                   "config.json: not valid JSON at line 3, column 3"));
     CHECK(contains(message(""), "line 1, column 1"));
     CHECK(contains(message("[1, 2"), "unexpected end of input"));
     CHECK(contains(message("[NaN]"), "not valid JSON"));
@@ -40,9 +41,8 @@ TEST_CASE("JSON from outside is bounded") {
 TEST_CASE("duplicate keys are kept or refused") {
     std::string const text = R"({"x": {"a": 1, "b": 2}, "y": {"a": 1, "a": 2}})";
     CHECK(parse_json(text, "f")["y"]["a"] == 2);
-    CHECK(contains(message_of<FormatError>([&] {
-                       parse_json(text, "f", {.duplicate_keys = DuplicateKeys::refuse});
-                   }),
+    CHECK(contains(message_of<FormatError>(
+                       [&] { parse_json(text, "f", {.duplicate_keys = DuplicateKeys::refuse}); }),
                    "key \"a\" occurs twice"));
     CHECK_NOTHROW(parse_json(R"({"x": {"a": 1}, "y": {"a": {"a": 2}}})", "f",
                              {.duplicate_keys = DuplicateKeys::refuse}));

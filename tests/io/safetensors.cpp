@@ -128,8 +128,10 @@ TEST_CASE("written safetensors files are read back") {
     std::vector<std::int64_t> const integers{-1, std::numeric_limits<std::int64_t>::max()};
     std::vector<std::uint8_t> const bytes{1, 2, 255};
     std::vector<OutputTensor> const tensors{
-        output_tensor<std::uint8_t>("u", {3}, bytes), output_tensor<float>("z", {2, 3}, floats),
-        output_tensor<double>("d", {2}, doubles), output_tensor<std::int64_t>("i", {2}, integers),
+        output_tensor<std::uint8_t>("u", {3}, bytes),
+        output_tensor<float>("z", {2, 3}, floats),
+        output_tensor<double>("d", {2}, doubles),
+        output_tensor<std::int64_t>("i", {2}, integers),
         output_tensor<float>("scalar", {}, std::span(floats).first(1)),
         output_tensor<float>("empty", {0, 4}, {})};
     auto const path = folder / "model.safetensors";

@@ -92,6 +92,8 @@ concept HasLinear = requires(typename B::Engine& engine, Matrix<B> x, WeightView
     { B::stored_size(w) } -> std::convertible_to<std::ptrdiff_t>; ///< scalars that w.layout needs
     B::pack(engine, static_cast<typename B::scalar const*>(p),
             w); ///< row-major [out, in] into w.data, in w.layout
+    /// unpack(engine, w, row_major [out, in]): the inverse of pack.
+    B::unpack(engine, w, p);
     /// linear(engine, x [M, in], w, bias [out] or null, activation, y [M, out], u):
     /// u = x Wᵀ + bias, y = activation(u). u is kept where it is not null (contiguous [M, out]).
     B::linear(engine, x, w, static_cast<typename B::scalar const*>(p), activation, x, p);

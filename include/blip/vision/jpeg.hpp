@@ -48,9 +48,7 @@ public:
             source_.init_source = [](j_decompress_ptr) {};
             source_.term_source = [](j_decompress_ptr) {};
             source_.resync_to_restart = jpeg_resync_to_restart;
-            source_.fill_input_buffer = [](j_decompress_ptr info) -> boolean {
-                fail_at_end(info);
-            };
+            source_.fill_input_buffer = [](j_decompress_ptr info) -> boolean { fail_at_end(info); };
             source_.skip_input_data = [](j_decompress_ptr info, long count) {
                 if (count <= 0)
                     return;

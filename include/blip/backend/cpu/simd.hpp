@@ -32,6 +32,10 @@ inline constexpr std::size_t lanes = 16;
 
 #if defined(__AVX512F__)
 
+// g++ 12 warns of uninitialised values inside the plain forms of some intrinsics; the forms with a
+// mask of all lanes compile to the same instructions.
+inline constexpr __mmask16 every_lane = 0xFFFF;
+
 /// One bit per lane: which lanes an operation touches.
 struct Mask {
     __mmask16 bits;
@@ -73,9 +77,9 @@ BLIP_CPU_INLINE Floats fma(Floats a, Floats b, Floats c) {
     return {_mm512_fmadd_ps(a.value, b.value, c.value)};
 }
 /// The larger; b where either is not a number.
-BLIP_CPU_INLINE Floats max(Floats a, Floats b) { return {_mm512_max_ps(a.value, b.value)}; }
+BLIP_CPU_INLINE Floats max(Floats a, Floats b) { return {_mm512_maskz_max_ps(every_lane, a.value, b.value)}; }
 /// The smaller; b where either is not a number.
-BLIP_CPU_INLINE Floats min(Floats a, Floats b) { return {_mm512_min_ps(a.value, b.value)}; }
+BLIP_CPU_INLINE Floats min(Floats a, Floats b) { return {_mm512_maskz_min_ps(every_lane, a.value, b.value)}; }
 BLIP_CPU_INLINE Floats absolute(Floats a) { return {_mm512_abs_ps(a.value)}; }
 BLIP_CPU_INLINE Floats select(Mask m, Floats yes, Floats no) {
     return {_mm512_mask_blend_ps(m.bits, no.value, yes.value)};
@@ -85,11 +89,11 @@ BLIP_CPU_INLINE Mask less(Floats a, Floats b) {
 }
 /// Nearest integer, halves to even.
 BLIP_CPU_INLINE Floats nearest(Floats a) {
-    return {_mm512_roundscale_ps(a.value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+    return {_mm512_maskz_roundscale_ps(every_lane, a.value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
 /// a 2^n for integral n of magnitude at most 300.
 BLIP_CPU_INLINE Floats scale_by_power(Floats a, Floats n) {
-    return {_mm512_scalef_ps(a.value, n.value)};
+    return {_mm512_maskz_scalef_ps(every_lane, a.value, n.value)};
 }
 BLIP_CPU_INLINE float sum(Floats a) {
     float part[lanes];
@@ -105,26 +109,26 @@ BLIP_CPU_INLINE void transpose(Floats (&row)[lanes]) {
     __m512 t[lanes];
     __m512 u[lanes];
     for (std::size_t i = 0; i < lanes; i += 2) {
-        t[i] = _mm512_unpacklo_ps(row[i].value, row[i + 1].value);
-        t[i + 1] = _mm512_unpackhi_ps(row[i].value, row[i + 1].value);
+        t[i] = _mm512_maskz_unpacklo_ps(every_lane, row[i].value, row[i + 1].value);
+        t[i + 1] = _mm512_maskz_unpackhi_ps(every_lane, row[i].value, row[i + 1].value);
     }
     for (std::size_t i = 0; i < lanes; i += 4)
         for (std::size_t j = 0; j < 2; ++j) {
             __m512d const low = _mm512_castps_pd(t[i + j]);
             __m512d const high = _mm512_castps_pd(t[i + j + 2]);
-            u[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
-            u[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+            u[i + 2 * j] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xFF, low, high));
+            u[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xFF, low, high));
         }
     // u[4 g + c] holds, in 128-bit quarter q, column 4 q + c of rows 4 g .. 4 g + 3.
     for (std::size_t c = 0; c < 4; ++c) {
-        __m512 const a = _mm512_shuffle_f32x4(u[c], u[4 + c], 0x88);
-        __m512 const b = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0x88);
-        __m512 const d = _mm512_shuffle_f32x4(u[c], u[4 + c], 0xDD);
-        __m512 const e = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0xDD);
-        row[c].value = _mm512_shuffle_f32x4(a, b, 0x88);
-        row[8 + c].value = _mm512_shuffle_f32x4(a, b, 0xDD);
-        row[4 + c].value = _mm512_shuffle_f32x4(d, e, 0x88);
-        row[12 + c].value = _mm512_shuffle_f32x4(d, e, 0xDD);
+        __m512 const a = _mm512_maskz_shuffle_f32x4(every_lane, u[c], u[4 + c], 0x88);
+        __m512 const b = _mm512_maskz_shuffle_f32x4(every_lane, u[8 + c], u[12 + c], 0x88);
+        __m512 const d = _mm512_maskz_shuffle_f32x4(every_lane, u[c], u[4 + c], 0xDD);
+        __m512 const e = _mm512_maskz_shuffle_f32x4(every_lane, u[8 + c], u[12 + c], 0xDD);
+        row[c].value = _mm512_maskz_shuffle_f32x4(every_lane, a, b, 0x88);
+        row[8 + c].value = _mm512_maskz_shuffle_f32x4(every_lane, a, b, 0xDD);
+        row[4 + c].value = _mm512_maskz_shuffle_f32x4(every_lane, d, e, 0x88);
+        row[12 + c].value = _mm512_maskz_shuffle_f32x4(every_lane, d, e, 0xDD);
     }
 }
 

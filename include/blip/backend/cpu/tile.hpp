@@ -144,7 +144,7 @@ constexpr std::array<TileFunction, sizeof...(Index)> tile_functions(std::index_s
 }
 
 /// Element r - 1 multiplies r rows.
-inline constexpr auto tiles = tile_functions<tile_vectors>(std::make_index_sequence<tile_rows>());
+inline constexpr auto full_tiles = tile_functions<tile_vectors>(std::make_index_sequence<tile_rows>());
 inline constexpr auto few_tiles = tile_functions<few_vectors>(std::make_index_sequence<few_rows>());
 
 } // namespace detail
@@ -168,7 +168,7 @@ inline void multiply_rows(TileTask task, std::size_t rows) {
             std::size_t const height = rows * (i + 1) / count - row;
             task.a = a + row * task.a_stride;
             task.c = c + row * task.c_stride + j;
-            detail::tiles[height - 1](task);
+            detail::full_tiles[height - 1](task);
             row += height;
         }
     }

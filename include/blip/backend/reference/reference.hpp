@@ -65,6 +65,10 @@ struct Reference {
         copy(engine, w.data, row_major, stored_size(w));
     }
 
+    static void unpack(Engine& engine, WeightView<Reference> w, T* row_major) {
+        copy(engine, row_major, w.data, stored_size(w));
+    }
+
     static T activate(Activation activation, T u) {
         using std::erf;
         if (activation == Activation::gelu)

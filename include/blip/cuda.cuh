@@ -1,0 +1,4 @@
+#pragma once
+
+#include <blip/backend/cuda/cuda.cuh>
+#include <blip/blip.hpp>

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <span>
+#include <type_traits>
+
+#include <blip/core/error.hpp>
+
+namespace blip {
+
+namespace detail {
+
+/// Wide enough for the widest vector registers; loops of this constant length vectorise even where
+/// the compiler is not asked to look at others, and fix the order of summation.
+inline constexpr std::size_t lanes = 16;
+
+/// exp(x) for x <= 0 within 2e-7 relative, by 2^n times a Taylor polynomial on |r| <= ln(2)/2, free
+/// of branches and calls so that loops over it vectorise. Below -87 it stays at exp(-87); NaN
+/// stays.
+inline float exp_of_nonpositive(float x) {
+    constexpr float to_integer = 12582912.0f; // 1.5 * 2^23: adding it rounds to a whole number
+    x = x < -87.0f ? -87.0f : x;
+    float const shifted = x * 1.44269504089f + to_integer;
+    float const n = shifted - to_integer;
+    float const r = (x - n * 0.693145751953125f) - n * 1.42860682030941723e-6f;
+    float p = 1.0f / 5040;
+    p = p * r + 1.0f / 720;
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    auto const exponent = (std::bit_cast<std::uint32_t>(shifted) + 127u) << 23;
+    return p * std::bit_cast<float>(exponent);
+}
+
+inline double exp_of_nonpositive(double x) {
+    return std::exp(x);
+}
+
+/// Largest value; NaN is passed over.
+template <class T>
+T largest(std::span<T const> x) {
+    std::array<T, lanes> most;
+    most.fill(-std::numeric_limits<T>::infinity());
+    std::size_t i = 0;
+    for (; i + lanes <= x.size(); i += lanes)
+        for (std::size_t lane = 0; lane < lanes; ++lane)
+            most[lane] = x[i + lane] > most[lane] ? x[i + lane] : most[lane];
+    for (; i < x.size(); ++i)
+        most[0] = x[i] > most[0] ? x[i] : most[0];
+    return *std::max_element(most.begin(), most.end());
+}
+
+/// Sum of exp(x - most), at most `chunk` terms added up in T before they are added in double.
+template <class T>
+double sum_of_exp(std::span<T const> x, T most) {
+    constexpr std::size_t chunk = 32 * lanes;
+    double sum = 0;
+    for (std::size_t first = 0; first < x.size(); first += chunk) {
+        auto const part = x.subspan(first, std::min(chunk, x.size() - first));
+        std::array<T, lanes> sums{};
+        std::size_t i = 0;
+        for (; i + lanes <= part.size(); i += lanes)
+            for (std::size_t lane = 0; lane < lanes; ++lane)
+                sums[lane] += exp_of_nonpositive(part[i + lane] - most);
+        for (; i < part.size(); ++i)
+            sums[0] += exp_of_nonpositive(part[i] - most);
+        sum = std::accumulate(sums.begin(), sums.end(), sum);
+    }
+    return sum;
+}
+
+} // namespace detail
+
+/// log(sum(exp(x))). Throws ArgumentError when that is no finite number: a NaN or +infinity in x,
+/// or nothing but -infinity.
+template <class T>
+    requires std::is_floating_point_v<T>
+double log_sum_exp(std::span<T const> x) {
+    T const most = detail::largest(x);
+    double const result = static_cast<double>(most) + std::log(detail::sum_of_exp(x, most));
+    if (!std::isfinite(result))
+        throw ArgumentError(join("soft-max over ", x.size(),
+                                 " scores: they must hold no NaN or +infinity and at least one "
+                                 "finite number; check the model's weights and inputs"));
+    return result;
+}
+
+/// log_probabilities[i] = log(exp(x[i]) / sum(exp(x))); both spans have one size and may be the
+/// same memory. Returns log_sum_exp(x). Throws as it does.
+template <class T>
+double log_softmax(std::span<T const> x, std::span<T> log_probabilities) {
+    double const total = log_sum_exp(x);
+    T const shift = static_cast<T>(total);
+    for (std::size_t i = 0; i < x.size(); ++i)
+        log_probabilities[i] = x[i] - shift;
+    return total;
+}
+
+} // namespace blip
