@@ -28,13 +28,24 @@ if(BLIP_CUDA)
     enable_language(CUDA)
     set(CMAKE_CUDA_STANDARD 20)
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+    # Everything that nvcc compiles; with it alone a machine without a device checks the CUDA code.
+    add_custom_target(cuda_programs)
 endif()
+
+# blip_add_cuda_program(NAME SOURCE): one program that nvcc compiles.
+function(blip_add_cuda_program name source)
+    add_executable(${name} "${source}")
+    target_link_libraries(${name} PRIVATE blip_warnings blip::cuda)
+    blip_optimize(${name})
+    blip_add_models(${name})
+    add_dependencies(cuda_programs ${name})
+endfunction()
 
 # blip_add_program(NAME SOURCES...): one program of this repository, optimised, with the model sizes
 # of BLIP_MODELS.
 function(blip_add_program name)
     add_executable(${name} ${ARGN})
-    target_link_libraries(${name} PRIVATE blip_warnings $<IF:$<BOOL:${BLIP_CUDA}>,blip::cuda,blip::blip>)
+    target_link_libraries(${name} PRIVATE blip_warnings blip::blip)
     if(CMAKE_BUILD_TYPE STREQUAL "Release")
         blip_optimize(${name})
     endif()

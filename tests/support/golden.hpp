@@ -30,7 +30,10 @@ inline std::filesystem::path golden_file(std::string_view name_of_case, std::str
 /// A JSON file of a golden case, "case.json" mostly.
 inline nlohmann::json golden_json(std::string_view name_of_case,
                                   std::string_view name = "case.json") {
-    return JsonDocument::open(golden_file(name_of_case, name)).root();
+    auto const path = golden_file(name_of_case, name);
+    MappedFile const file(path);
+    return parse_json({reinterpret_cast<char const*>(file.bytes().data()), file.bytes().size()},
+                      path.string());
 }
 
 /// The tensors of one file of a golden case.

@@ -11,6 +11,8 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,12 @@ namespace {
 using blip::test::golden_file;
 using blip::test::golden_json;
 using blip::test::GoldenTensors;
+
+/// The list of pictures.json, whose outermost value is an array.
+nlohmann::json golden_pictures() {
+    std::ifstream file(golden_file("preprocessing", "pictures.json"));
+    return nlohmann::json::parse(file);
+}
 
 /// Where a picture of a golden case lies: in the case, or at the same path in the test data.
 std::filesystem::path picture_path(nlohmann::json const& picture, std::string const& name) {
@@ -60,7 +68,7 @@ TEST_CASE("SHA-256 of the standard's example") {
 TEST_CASE("Pictures decode and resize to Pillow's bytes", "[golden]") {
     GoldenTensors const expected("preprocessing", "expected.safetensors");
     std::size_t checked = 0;
-    for (auto const& picture : golden_json("preprocessing", "pictures.json")) {
+    for (auto const& picture : golden_pictures()) {
         auto const name = picture.at("picture").get<std::string>();
         INFO(name);
         auto const image = blip::read_image(picture_path(picture, name));
@@ -99,7 +107,7 @@ TEST_CASE("Synthetic resizes equal Pillow's", "[golden]") {
 TEST_CASE("Normalised pictures equal torchvision's", "[golden]") {
     GoldenTensors const expected("preprocessing", "expected.safetensors");
     std::size_t checked = 0;
-    for (auto const& picture : golden_json("preprocessing", "pictures.json")) {
+    for (auto const& picture : golden_pictures()) {
         auto const name = picture.at("picture").get<std::string>();
         auto const file = std::filesystem::path(name).filename().string();
         for (auto const& tensor : expected.file().tensors()) {

@@ -28,7 +28,7 @@ enum class BeamRule {
 
 /// Settings of `beam_search`.
 struct BeamOptions {
-    SearchRules rules;
+    SearchRules rules = {};
     int beams = 3;
     int results = 1;           ///< sequences returned per item, at most `beams`
     double length_penalty = 1; ///< exponent of the length that sums are divided by; 0: none
@@ -57,7 +57,7 @@ search_beams(S& next, std::span<std::vector<int> const> prompts, BeamOptions con
     };
     std::vector<Item> items;
     for (auto const& prompt : prompts) {
-        std::size_t const max_length = resolved.max_length(prompt.size());
+        std::size_t const max_length = length_limit(options.rules, prompt.size());
         BeamLimits const limits{beams, options.length_penalty, options.early_stopping,
                                 prompt.size(), max_length};
         items.push_back({Beams(limits), {{prompt, {}, Score{0}}}, max_length, items.size()});

@@ -13,7 +13,7 @@ namespace blip {
 
 /// Settings of `greedy`.
 struct GreedyOptions {
-    SearchRules rules;
+    SearchRules rules = {};
     SearchWatch watch = {};
 };
 

@@ -19,7 +19,7 @@ namespace detail {
 
 /// Wide enough for the widest vector registers; loops of this constant length vectorise even where
 /// the compiler is not asked to look at others, and fix the order of summation.
-inline constexpr std::size_t lanes = 16;
+inline constexpr std::size_t sum_lanes = 16;
 
 /// exp(x) for x <= 0 within 2e-7 relative, by 2^n times a Taylor polynomial on |r| <= ln(2)/2, free
 /// of branches and calls so that loops over it vectorise. Below -87 it stays at exp(-87); NaN
@@ -49,11 +49,11 @@ inline double exp_of_nonpositive(double x) {
 /// Largest value; NaN is passed over.
 template <class T>
 T largest(std::span<T const> x) {
-    std::array<T, lanes> most;
+    std::array<T, sum_lanes> most;
     most.fill(-std::numeric_limits<T>::infinity());
     std::size_t i = 0;
-    for (; i + lanes <= x.size(); i += lanes)
-        for (std::size_t lane = 0; lane < lanes; ++lane)
+    for (; i + sum_lanes <= x.size(); i += sum_lanes)
+        for (std::size_t lane = 0; lane < sum_lanes; ++lane)
             most[lane] = x[i + lane] > most[lane] ? x[i + lane] : most[lane];
     for (; i < x.size(); ++i)
         most[0] = x[i] > most[0] ? x[i] : most[0];
@@ -63,14 +63,14 @@ T largest(std::span<T const> x) {
 /// Sum of exp(x - most), at most `chunk` terms added up in T before they are added in double.
 template <class T>
 double sum_of_exp(std::span<T const> x, T most) {
-    constexpr std::size_t chunk = 32 * lanes;
+    constexpr std::size_t chunk = 32 * sum_lanes;
     double sum = 0;
     for (std::size_t first = 0; first < x.size(); first += chunk) {
         auto const part = x.subspan(first, std::min(chunk, x.size() - first));
-        std::array<T, lanes> sums{};
+        std::array<T, sum_lanes> sums{};
         std::size_t i = 0;
-        for (; i + lanes <= part.size(); i += lanes)
-            for (std::size_t lane = 0; lane < lanes; ++lane)
+        for (; i + sum_lanes <= part.size(); i += sum_lanes)
+            for (std::size_t lane = 0; lane < sum_lanes; ++lane)
                 sums[lane] += exp_of_nonpositive(part[i + lane] - most);
         for (; i < part.size(); ++i)
             sums[0] += exp_of_nonpositive(part[i] - most);

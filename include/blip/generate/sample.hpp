@@ -16,7 +16,7 @@ namespace blip {
 /// Settings of `sample`. The authors' captioner samples with top-p 0.9, top-k 50 (their library's
 /// default) and repetition penalty 1.1.
 struct SampleOptions {
-    SearchRules rules;
+    SearchRules rules = {};
     int count = 1;          ///< samples per item
     double temperature = 1; ///< logits are divided by it before top-k
     int top_k = 50;         ///< see `keep_top_k`; 0: off

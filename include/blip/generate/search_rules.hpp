@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <functional>
 #include <optional>
@@ -16,13 +15,27 @@ namespace blip {
 /// What every search obeys. Lengths count all ids of a sequence, prompt and end token included, for
 /// each item on its own.
 struct SearchRules {
-    std::optional<int> end;            ///< token that ends a text; without one only length does
-    std::optional<int> max_length;     ///< either this
-    std::optional<int> max_new_tokens; ///< or this is set
-    int min_length = 0;                ///< the end token is forbidden below it
-    double repetition_penalty = 1;     ///< see `penalize_repetition`; the prompt counts
-    int no_repeat_ngram = 0;           ///< see `forbid_repeated_ngrams`; 0: off
+    std::optional<int> end = {};        ///< token that ends a text; without one only length does
+    std::optional<int> max_length = {}; ///< this or the next must be set
+    /// Counts ids after the prompt only and overrides `max_length`.
+    std::optional<int> max_new_tokens = {};
+    int min_length = 0;            ///< the end token is forbidden below it
+    double repetition_penalty = 1; ///< see `penalize_repetition`; the prompt counts
+    int no_repeat_ngram = 0;       ///< see `forbid_repeated_ngrams`; 0: off
 };
+
+/// Most ids of a sequence that begins with `prompt_length` ones. Throws ArgumentError when the
+/// rules set no length, or none above 0.
+inline std::size_t length_limit(SearchRules const& rules, std::size_t prompt_length) {
+    if (!rules.max_length && !rules.max_new_tokens)
+        throw ArgumentError("generation: neither max_length nor max_new_tokens is set");
+    int const given = rules.max_new_tokens ? *rules.max_new_tokens : *rules.max_length;
+    if (given < 1)
+        throw ArgumentError(
+            join("generation: ", rules.max_new_tokens ? "max_new_tokens" : "max_length", " is ",
+                 given, ", expected at least 1"));
+    return static_cast<std::size_t>(given) + (rules.max_new_tokens ? prompt_length : 0);
+}
 
 /// One token that a running search has added.
 struct GeneratedToken {
@@ -39,8 +52,8 @@ enum class Control { go_on, stop };
 /// How a caller follows and ends a running search. After a stop the sequences so far are returned,
 /// `finished` false.
 struct SearchWatch {
-    std::stop_token stop;
-    std::function<Control(GeneratedToken const&)> on_token;
+    std::stop_token stop = {};
+    std::function<Control(GeneratedToken const&)> on_token = {};
 };
 
 namespace detail {
@@ -53,12 +66,6 @@ public:
         : rules_(rules) {
         if (vocabulary < 1)
             throw ArgumentError("generation: the vocabulary is empty");
-        if (rules.max_length.has_value() == rules.max_new_tokens.has_value())
-            throw ArgumentError(join("generation: give max_length or max_new_tokens, but not ",
-                                     rules.max_length ? "both" : "neither"));
-        if (rules.max_new_tokens.value_or(1) < 1)
-            throw ArgumentError(join("generation: max_new_tokens is ", *rules.max_new_tokens,
-                                     ", expected at least 1"));
         auto const size = static_cast<std::size_t>(vocabulary);
         if (rules.end)
             check_id(*rules.end, size);
@@ -69,18 +76,11 @@ public:
                                          " is empty; it needs at least the start token"));
             for (int id : prompt)
                 check_id(id, size);
-            if (rules.max_length &&
-                prompt.size() >= static_cast<std::size_t>(std::max(0, *rules.max_length)))
+            if (prompt.size() >= length_limit(rules, prompt.size()))
                 throw ArgumentError(join("generation: prompt ", item, " has ", prompt.size(),
                                          " ids, so max_length ", *rules.max_length,
                                          " (prompt included) leaves no room; ask for more"));
         }
-    }
-
-    /// Most ids of a sequence that began with `prompt_length` ones.
-    std::size_t max_length(std::size_t prompt_length) const {
-        return rules_.max_length ? static_cast<std::size_t>(*rules_.max_length)
-                                 : prompt_length + static_cast<std::size_t>(*rules_.max_new_tokens);
     }
 
     bool is_end(int token) const { return rules_.end == token; }

@@ -70,7 +70,7 @@ extend_sequences(S& next, std::span<std::vector<int> const> prompts, SearchRules
             watcher.show({static_cast<int>(item), static_cast<int>(copy), hypothesis.ids, *token,
                           log_probability});
             if (hypothesis.finished ||
-                hypothesis.ids.size() >= resolved.max_length(prompts[item].size()))
+                hypothesis.ids.size() >= length_limit(rules, prompts[item].size()))
                 continue;
             still_open.push_back({item, copy, static_cast<int>(still_open.size())});
             parents.push_back(row);

@@ -34,12 +34,12 @@ public:
     /// Offers values[i] + offset under index first_index + i. Indices must rise from call to call.
     void offer(std::span<T const> values, T offset = 0, std::int64_t first_index = 0) {
         std::size_t i = 0;
-        for (; i + detail::lanes <= values.size(); i += detail::lanes) {
+        for (; i + detail::sum_lanes <= values.size(); i += detail::sum_lanes) {
             int found = 0;
-            for (std::size_t lane = 0; lane < detail::lanes; ++lane)
+            for (std::size_t lane = 0; lane < detail::sum_lanes; ++lane)
                 found |= values[i + lane] + offset > threshold_ ? 1 : 0;
             if (found)
-                for (std::size_t lane = 0; lane < detail::lanes; ++lane)
+                for (std::size_t lane = 0; lane < detail::sum_lanes; ++lane)
                     consider(values[i + lane] + offset,
                              first_index + static_cast<std::int64_t>(i + lane));
         }
@@ -63,7 +63,7 @@ private:
         if (!(value > threshold_))
             return;
         entries_.push_back({value, index});
-        if (entries_.size() < 2 * k_ + detail::lanes)
+        if (entries_.size() < 2 * k_ + detail::sum_lanes)
             return;
         auto const last = entries_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
         std::nth_element(entries_.begin(), last, entries_.end(), better);

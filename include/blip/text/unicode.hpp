@@ -63,8 +63,10 @@ inline bool is_cased(char32_t c) {
     switch (category(c)) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT: return true;
-    default: return contains(other_cased, c);
+    case UTF8PROC_CATEGORY_LT:
+        return true;
+    default:
+        return contains(other_cased, c);
     }
 }
 
@@ -75,8 +77,10 @@ inline bool is_case_ignorable(char32_t c) {
     case UTF8PROC_CATEGORY_ME:
     case UTF8PROC_CATEGORY_CF:
     case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_SK: return true;
-    default: break;
+    case UTF8PROC_CATEGORY_SK:
+        return true;
+    default:
+        break;
     }
     constexpr std::u32string_view mid_word = U"'.:\u00b7\u0387\u055f\u05f4\u2018\u2019\u2024\u2027"
                                              U"\ufe13\ufe52\ufe55\uff07\uff0e\uff1a";
@@ -92,7 +96,11 @@ inline CodePoint decode_utf8(std::string_view text, std::size_t offset) {
     unsigned const lead = byte(0);
     if (lead < 0x80)
         return {lead, 1};
-    std::size_t const size = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    std::size_t const size = lead < 0xc2   ? 0
+                             : lead < 0xe0 ? 2
+                             : lead < 0xf0 ? 3
+                             : lead < 0xf5 ? 4
+                                           : 0;
     if (size == 0 || size > text.size() - offset)
         detail::throw_invalid_utf8(text, offset);
     char32_t value = lead & (0x7fu >> size);
@@ -154,7 +162,8 @@ inline void require_utf8(std::string_view text) {
         i += decode_utf8(text, i).size;
 }
 
-/// White space as Python's str.isspace and its regular expressions see it, U+001C to U+001F included.
+/// White space as Python's str.isspace and its regular expressions see it, U+001C to U+001F
+/// included.
 inline bool is_space(char32_t c) {
     if (c < 0x80)
         return c == ' ' || (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x1f);
@@ -171,8 +180,10 @@ inline bool is_control(char32_t c) {
     case UTF8PROC_CATEGORY_CC:
     case UTF8PROC_CATEGORY_CF:
     case UTF8PROC_CATEGORY_CS:
-    case UTF8PROC_CATEGORY_CO: return true;
-    default: return false;
+    case UTF8PROC_CATEGORY_CO:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -203,8 +214,9 @@ inline void append_lower(std::u32string& text, char32_t c) {
     text.push_back(static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
 }
 
-/// Lower case of a whole text as Python's str.lower gives it: a capital sigma that ends a word becomes
-/// the final form, and a dotted capital I becomes two characters. Throws TextError for invalid UTF-8.
+/// Lower case of a whole text as Python's str.lower gives it: a capital sigma that ends a word
+/// becomes the final form, and a dotted capital I becomes two characters. Throws TextError for
+/// invalid UTF-8.
 inline std::string lower(std::string_view text) {
     if (std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
         std::string ascii(text);
@@ -236,15 +248,17 @@ inline std::string lower(std::string_view text) {
     return to_utf8(lowered);
 }
 
-/// Replaces `text` by its canonical decomposition (NFD) without the marks of category Mn: accents go.
+/// Replaces `text` by its canonical decomposition (NFD) without the marks of category Mn: accents
+/// go.
 inline void strip_accents(std::u32string& text) {
     std::u32string decomposed;
     decomposed.reserve(text.size());
     for (char32_t const c : text) {
         std::array<utf8proc_int32_t, 32> parts{};
         int boundary = 0;
-        auto const count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts.data(),
-                                                   std::ssize(parts), UTF8PROC_DECOMPOSE, &boundary);
+        auto const count =
+            utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), parts.data(),
+                                    std::ssize(parts), UTF8PROC_DECOMPOSE, &boundary);
         for (utf8proc_ssize_t i = 0; i < count; ++i)
             decomposed.push_back(static_cast<char32_t>(parts[static_cast<std::size_t>(i)]));
     }

@@ -1,4 +1,5 @@
-// Every verb of the CUDA backend compiles and links for each architecture; nothing is run on a device.
+// Every verb of the CUDA backend compiles and links for each architecture; nothing is run on a
+// device.
 #include <cstdio>
 
 #include <blip/backend/cuda/cuda.cuh>
@@ -17,12 +18,14 @@ void use_every_verb(Device::Engine& engine, blip::Arena<Device>& arena) {
     blip::Matrix<Device> const m{p, 8, 8, 8};
     blip::WeightView<Device> const w{p, 8, 8};
     blip::HeadRows<Device> const h{p, 64, 8};
-    blip::AttentionShape const shape{.items = 1, .heads = 2, .head_width = 4, .queries = 8, .keys = 8};
+    blip::AttentionShape const shape{
+        .items = 1, .heads = 2, .head_width = 4, .queries = 8, .keys = 8};
     blip::IndexedAttentionShape const indexed{.heads = 2, .head_width = 4, .keys = 8};
     double host = 0;
     Device::upload(engine, p, &host, 1);
     Device::download(engine, &host, p, 1);
     Device::pack(engine, p, w);
+    Device::unpack(engine, w, p);
     Device::zero(engine, p, 64);
     Device::linear(engine, m, w, p, blip::Activation::gelu, m, p);
     Device::linear_backward_input(engine, m, w, m);
@@ -35,7 +38,7 @@ void use_every_verb(Device::Engine& engine, blip::Arena<Device>& arena) {
     Device::attention_indexed(engine, indexed, h, h, h, h);
     Device::attention_probabilities(engine, shape, h, h, p);
     Device::embed(engine, i, i, w, p, m);
-    Device::embed_backward(engine, i, i, m, p, p);
+    Device::embed_backward(engine, i, i, 0, m, p, p);
     Device::patches(engine, p, 1, 4, 2, p);
     Device::patches_backward(engine, p, 1, 4, 2, p);
     Device::prepend(engine, p, p, p, 1, 1, 1, p);

@@ -21,16 +21,16 @@ namespace blip {
 template <class T>
 struct Cuda;
 
-/// Float32 throughout: products by cuBLAS without TF32, everything else by the kernels of this folder.
-/// Compiled by nvcc (-std=c++20 --expt-relaxed-constexpr), linked with cuBLAS.
+/// Float32 throughout: products by cuBLAS without TF32, everything else by the kernels of this
+/// folder. Compiled by nvcc (-std=c++20 --expt-relaxed-constexpr), linked with cuBLAS.
 ///
 /// The same call on the same device gives the same bits every time: no kernel uses atomics. Of a
 /// batch giving bit for bit what its items give alone, this backend promises all but products:
 /// cuBLAS picks an algorithm by the number of rows, and algorithms add up in different orders.
 ///
-/// Verbs return when their work is queued on the engine's stream. `upload`, `download` and `pack` wait
-/// until done, so a model loaded through one engine may be used through others. Errors of a kernel show
-/// at the next call that waits. Everything throws DeviceError.
+/// Verbs return when their work is queued on the engine's stream. `upload`, `download`, `pack` and
+/// `unpack` wait until done, so a model loaded through one engine may be used through others.
+/// Errors of a kernel show at the next call that waits. Everything throws DeviceError.
 template <>
 struct Cuda<float> : cuda::Verbs<Cuda<float>, float, cuda::Engine> {
     using scalar = float;
@@ -65,7 +65,8 @@ struct Cuda<float> : cuda::Verbs<Cuda<float>, float, cuda::Engine> {
             std::vector<From> part;
             for (std::ptrdiff_t first = 0; first < n; first += staged) {
                 part.resize(static_cast<std::size_t>(std::min(staged, n - first)));
-                download(engine, part.data(), from + first, static_cast<std::ptrdiff_t>(part.size()));
+                download(engine, part.data(), from + first,
+                         static_cast<std::ptrdiff_t>(part.size()));
                 std::transform(part.begin(), part.end(), to + first,
                                [](From x) { return static_cast<To>(x); });
             }
@@ -90,6 +91,10 @@ struct Cuda<float> : cuda::Verbs<Cuda<float>, float, cuda::Engine> {
         copy(engine, w.data, row_major, stored_size(w));
         engine.wait();
     }
+    static void unpack(Engine& engine, WeightView<Cuda> w, float* row_major) {
+        copy(engine, row_major, static_cast<float const*>(w.data), stored_size(w));
+        engine.wait();
+    }
 
     template <class Kernel>
     static void elements(Engine& engine, Kernel const& kernel, std::ptrdiff_t count) {
@@ -105,8 +110,8 @@ struct Cuda<float> : cuda::Verbs<Cuda<float>, float, cuda::Engine> {
     }
     template <class Kernel>
     static void column_tiles(Engine& engine, Kernel const& kernel, int columns) {
-        cuda::launch_blocks<1024>(engine, kernel,
-                                  (std::ptrdiff_t{columns} + cuda::warp_size - 1) / cuda::warp_size);
+        cuda::launch_blocks<1024>(
+            engine, kernel, (std::ptrdiff_t{columns} + cuda::warp_size - 1) / cuda::warp_size);
     }
 
     static void multiply(Engine& engine, cuda::Product<float> const& p) {

@@ -10,13 +10,13 @@
 
 namespace blip::cuda {
 
-/// One device, with a stream and a cuBLAS handle of its own that are made at first use, so an engine
-/// may be declared where there is no GPU. Work of one engine is done in the order it was started;
-/// other engines and the host see its results after `wait()` or a download. One engine serves one
-/// caller at a time; a copy works on the same device for another caller.
+/// One device, with a stream and a cuBLAS handle of its own that are made at first use, so an
+/// engine may be declared where there is no GPU. Work of one engine is done in the order it was
+/// started; other engines and the host see its results after `wait()` or a download. One engine
+/// serves one caller at a time; a copy works on the same device for another caller.
 ///
-/// The device is the one that is current in the calling thread (cudaSetDevice); using an engine makes
-/// its device current again.
+/// The device is the one that is current in the calling thread (cudaSetDevice); using an engine
+/// makes its device current again.
 class Engine {
 public:
     Engine() {

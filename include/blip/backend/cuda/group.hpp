@@ -12,9 +12,9 @@ BLIP_HOST_DEVICE T larger(T a, T b) {
 
 /// The thread group of one: runs every kernel on the host.
 ///
-/// A kernel is a struct of raw pointers and sizes with `operator()(group, task)`, where the threads of
-/// a group do one task together; `rank()` of `size()` names the thread. Every thread of a group must
-/// reach each of the others, which all threads leave with the same result:
+/// A kernel is a struct of raw pointers and sizes with `operator()(group, task)`, where the threads
+/// of a group do one task together; `rank()` of `size()` names the thread. Every thread of a group
+/// must reach each of the others, which all threads leave with the same result:
 /// - `sync()`: what any thread wrote before is seen by all of them after;
 /// - `sum(x)`, `max(x)`: over all threads' x, in an order that does not change between runs;
 /// - `from(x, r)`: the x of thread r;

@@ -106,7 +106,8 @@ private:
 template <class Kernel>
 __global__ void __launch_bounds__(256) run_elements(Kernel kernel, std::ptrdiff_t count) {
     std::ptrdiff_t const step = std::ptrdiff_t{gridDim.x} * blockDim.x;
-    for (std::ptrdiff_t i = std::ptrdiff_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += step)
+    for (std::ptrdiff_t i = std::ptrdiff_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count;
+         i += step)
         kernel(i);
 }
 
@@ -119,8 +120,7 @@ __global__ void __launch_bounds__(Threads) run_blocks(Kernel kernel, std::ptrdif
 template <class Kernel>
 __global__ void __launch_bounds__(128) run_warps(Kernel kernel, std::ptrdiff_t tasks) {
     std::ptrdiff_t const step = std::ptrdiff_t{gridDim.x} * blockDim.x / warp_size;
-    for (std::ptrdiff_t task =
-             (std::ptrdiff_t{blockIdx.x} * blockDim.x + threadIdx.x) / warp_size;
+    for (std::ptrdiff_t task = (std::ptrdiff_t{blockIdx.x} * blockDim.x + threadIdx.x) / warp_size;
          task < tasks; task += step)
         kernel(WarpGroup{}, task);
 }

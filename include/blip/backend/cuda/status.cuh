@@ -22,9 +22,12 @@ inline std::string advice(cudaError_t status) {
         int driver = 0, runtime = 0;
         (void)cudaDriverGetVersion(&driver);
         (void)cudaRuntimeGetVersion(&runtime);
+        if (driver == 0)
+            return "The CUDA backend needs an NVIDIA GPU and its driver; no driver is installed or "
+                   "visible here. Use the Cpu backend.";
         return join("The NVIDIA driver serves CUDA ", driver / 1000, '.', driver % 1000 / 10,
-                    " (0.0: there is none); this program needs ", runtime / 1000, '.',
-                    runtime % 1000 / 10, ". Update the driver, or use the Cpu backend.");
+                    "; this program needs ", runtime / 1000, '.', runtime % 1000 / 10,
+                    ". Update the driver, or use the Cpu backend.");
     }
     case cudaErrorInvalidDevice: {
         int count = 0;
@@ -32,7 +35,8 @@ inline std::string advice(cudaError_t status) {
         return join("Devices are numbered from 0; visible here: ", count, '.');
     }
     case cudaErrorMemoryAllocation:
-        return "Device memory is exhausted: use smaller batches, or end other programs on the device.";
+        return "Device memory is exhausted: use smaller batches, or end other programs on the "
+               "device.";
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorUnsupportedPtxVersion:
         return "The program holds no code for this GPU: build it for its compute capability "
@@ -59,11 +63,11 @@ inline void check(cudaError_t status, char const* call) {
 inline void check(cublasStatus_t status, char const* call) {
     if (status == CUBLAS_STATUS_SUCCESS)
         return;
-    char const* const hint = status == CUBLAS_STATUS_ALLOC_FAILED ||
-                                     status == CUBLAS_STATUS_NOT_INITIALIZED
-                                 ? "Device memory may be exhausted, or the installed cuBLAS may not "
-                                   "fit the driver."
-                                 : "CUBLAS_LOGINFO_DBG=1 makes cuBLAS print its calls.";
+    char const* const hint =
+        status == CUBLAS_STATUS_ALLOC_FAILED || status == CUBLAS_STATUS_NOT_INITIALIZED
+            ? "Device memory may be exhausted, or the installed cuBLAS may not "
+              "fit the driver."
+            : "CUBLAS_LOGINFO_DBG=1 makes cuBLAS print its calls.";
     throw DeviceError(join(call, " failed: ", cublasGetStatusString(status), " (",
                            cublasGetStatusName(status), "). ", hint));
 }

@@ -19,7 +19,8 @@ namespace blip::cuda {
 /// Whether a product reads a matrix as it lies or transposed.
 enum class Transpose { no, yes };
 
-/// A matrix of a product, column-major as BLAS reads memory: element (r, c) is data[r + c * stride].
+/// A matrix of a product, column-major as BLAS reads memory: element (r, c) is data[r + c *
+/// stride].
 template <class T>
 struct Operand {
     T const* data = nullptr;
@@ -102,13 +103,13 @@ struct Verbs {
                             dy.columns);
     }
 
-    static void activation_backward(Engine& engine, Activation activation, T const* u, T const* dy, T* du,
-                                    std::ptrdiff_t n) {
+    static void activation_backward(Engine& engine, Activation activation, T const* u, T const* dy,
+                                    T* du, std::ptrdiff_t n) {
         B::elements(engine, ActivationBackward<T>{activation, u, dy, du}, n);
     }
 
-    static void layer_norm(Engine& engine, Matrix<B> x, T const* residual, T const* scale, T const* shift,
-                           double epsilon, Matrix<B> y, T* sum, T* statistics) {
+    static void layer_norm(Engine& engine, Matrix<B> x, T const* residual, T const* scale,
+                           T const* shift, double epsilon, Matrix<B> y, T* sum, T* statistics) {
         B::rows(engine,
                 LayerNorm<T>{.x = x.data,
                              .residual = residual,
@@ -166,7 +167,8 @@ struct Verbs {
 
     static void attention_backward(Engine& engine, AttentionShape const& shape, HeadRows<B> q,
                                    HeadRows<B> k, HeadRows<B> v, HeadRows<B> out, T const* lse,
-                                   HeadRows<B> dout, HeadRows<B> dq, HeadRows<B> dk, HeadRows<B> dv) {
+                                   HeadRows<B> dout, HeadRows<B> dq, HeadRows<B> dk,
+                                   HeadRows<B> dv) {
         AttentionBackward<T> const a{.shape = shape,
                                      .kept = Kept<T>::with(shape.key, shape.dropout),
                                      .q = reads(q),
@@ -176,7 +178,8 @@ struct Verbs {
                                      .dout = reads(dout),
                                      .lse = lse};
         B::heads(engine, AttentionBackwardQueries<T>{a, writes(dq)}, tasks(shape, shape.queries));
-        B::heads(engine, AttentionBackwardKeys<T>{a, writes(dk), writes(dv)}, tasks(shape, shape.keys));
+        B::heads(engine, AttentionBackwardKeys<T>{a, writes(dk), writes(dv)},
+                 tasks(shape, shape.keys));
     }
 
     static void attention_indexed(Engine& engine, IndexedAttentionShape const& shape, HeadRows<B> q,
@@ -193,27 +196,31 @@ struct Verbs {
 
     static void embed(Engine& engine, int const* ids, int const* positions, WeightView<B> table,
                       T const* position_table, Matrix<B> y) {
-        B::rows(engine, Embed<T>{ids, positions, table.data, position_table, y.data, y.stride, y.columns},
+        B::rows(engine,
+                Embed<T>{ids, positions, table.data, position_table, y.data, y.stride, y.columns},
                 y.rows);
     }
 
-    static void embed_backward(Engine& engine, int const* ids, int const* positions, Matrix<B> dy,
-                               T* dtable, T* dpositions) {
-        B::rows(engine, AddRows<T>{ids, dy.data, dy.stride, dy.rows, dy.columns, dtable}, dy.rows);
-        B::rows(engine, AddRows<T>{positions, dy.data, dy.stride, dy.rows, dy.columns, dpositions},
+    static void embed_backward(Engine& engine, int const* ids, int const* positions, int padding,
+                               Matrix<B> dy, T* dtable, T* dpositions) {
+        B::rows(engine, AddRows<T>{ids, padding, dy.data, dy.stride, dy.rows, dy.columns, dtable},
+                dy.rows);
+        B::rows(engine,
+                AddRows<T>{positions, -1, dy.data, dy.stride, dy.rows, dy.columns, dpositions},
                 dy.rows);
     }
 
     static void patches(Engine& engine, T const* images, int n, int size, int patch, T* rows) {
         B::elements(engine, Patches<T>{images, {size, patch}, rows}, patch_numbers(n, size, patch));
     }
-    static void patches_backward(Engine& engine, T const* drows, int n, int size, int patch, T* dimages) {
+    static void patches_backward(Engine& engine, T const* drows, int n, int size, int patch,
+                                 T* dimages) {
         B::elements(engine, PatchesBackward<T>{drows, {size, patch}, dimages},
                     patch_numbers(n, size, patch));
     }
 
-    static void prepend(Engine& engine, T const* x, T const* first, T const* positions, int n, int length,
-                        int width, T* y) {
+    static void prepend(Engine& engine, T const* x, T const* first, T const* positions, int n,
+                        int length, int width, T* y) {
         B::elements(engine, Prepend<T>{x, first, positions, length, width, y},
                     std::ptrdiff_t{n} * (std::ptrdiff_t{length} + 1) * width);
     }
@@ -234,7 +241,8 @@ struct Verbs {
         B::rows(engine, GatherRows<T>{x.data, x.stride, rows, y.data, y.stride, y.columns}, y.rows);
     }
     static void scatter_rows(Engine& engine, Matrix<B> x, int const* rows, Matrix<B> y) {
-        B::rows(engine, ScatterRows<T>{x.data, x.stride, rows, y.data, y.stride, x.columns}, x.rows);
+        B::rows(engine, ScatterRows<T>{x.data, x.stride, rows, y.data, y.stride, x.columns},
+                x.rows);
     }
 
     static void cross_entropy(Engine& engine, Matrix<B> logits, int const* targets,
@@ -264,8 +272,8 @@ private:
     static int count(std::ptrdiff_t n) {
         if (n > std::numeric_limits<int>::max())
             throw ArgumentError(join("A matrix product of the CUDA backend takes at most ",
-                                     std::numeric_limits<int>::max(), " rows and strides; found ", n,
-                                     ". Split the batch."));
+                                     std::numeric_limits<int>::max(), " rows and strides; found ",
+                                     n, ". Split the batch."));
         return static_cast<int>(n);
     }
 

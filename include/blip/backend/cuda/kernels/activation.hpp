@@ -30,7 +30,8 @@ BLIP_HOST_DEVICE T activation_slope(Activation activation, T u) {
     return T(1);
 }
 
-/// What follows a product: u = product + bias, y = activation(u), for element `index` of [rows, columns].
+/// What follows a product: u = product + bias, y = activation(u), for element `index` of [rows,
+/// columns].
 template <class T>
 struct BiasActivation {
     T const* product = nullptr; ///< rows `product_stride` apart; may be y or u

@@ -45,7 +45,9 @@ struct VisibleKeys {
     unsigned char const* mask = nullptr; ///< of those, 1 = attend; null: all
     int const* rows = nullptr;           ///< where the j-th key lies; null: row j
 
-    BLIP_HOST_DEVICE bool sees(std::ptrdiff_t j) const { return j < count && (!mask || mask[j] != 0); }
+    BLIP_HOST_DEVICE bool sees(std::ptrdiff_t j) const {
+        return j < count && (!mask || mask[j] != 0);
+    }
     BLIP_HOST_DEVICE std::ptrdiff_t row(std::ptrdiff_t j) const { return rows ? rows[j] : j; }
 };
 
@@ -64,8 +66,8 @@ BLIP_HOST_DEVICE T score_scale(int head_width) {
 
 /// What `query` of an item sees of a dense k and v.
 template <class T>
-BLIP_HOST_DEVICE VisibleKeys<T> visible_keys(AttentionShape const& a, Heads<T const> k, Heads<T const> v,
-                                             AttentionPlace place) {
+BLIP_HOST_DEVICE VisibleKeys<T> visible_keys(AttentionShape const& a, Heads<T const> k,
+                                             Heads<T const> v, AttentionPlace place) {
     std::ptrdiff_t count = a.keys;
     if (a.causal == Causal::yes) {
         std::ptrdiff_t const last = place.row + a.keys - a.queries;
@@ -80,9 +82,9 @@ BLIP_HOST_DEVICE VisibleKeys<T> visible_keys(AttentionShape const& a, Heads<T co
             .mask = a.key_mask ? a.key_mask + place.item * a.keys : nullptr};
 }
 
-/// One query's softmax(q kᵀ/√d) v in one pass over the keys: scores are computed `group.size()` at a
-/// time and rescaled whenever a larger one appears. Writes `out` [head_width], which must not overlap
-/// the inputs, and returns the log of the sum of exponentials; zeros where no key is seen.
+/// One query's softmax(q kᵀ/√d) v in one pass over the keys: scores are computed `group.size()` at
+/// a time and rescaled whenever a larger one appears. Writes `out` [head_width], which must not
+/// overlap the inputs, and returns the log of the sum of exponentials; zeros where no key is seen.
 /// Dropout's number for key j is `first_draw` + j.
 template <class Group, class T>
 BLIP_HOST_DEVICE T attend(Group const& group, T const* q, VisibleKeys<T> keys, int head_width,
@@ -169,7 +171,8 @@ struct AttentionIndexed {
                                   .v = v.at(item, 0, channel),
                                   .v_stride = v.row_stride,
                                   .count = shape.key_counts ? shape.key_counts[g] : shape.keys,
-                                  .rows = shape.key_rows ? shape.key_rows + g * shape.keys : nullptr};
+                                  .rows =
+                                      shape.key_rows ? shape.key_rows + g * shape.keys : nullptr};
         for (std::ptrdiff_t row = shape.query_starts[g]; row < shape.query_starts[g + 1]; ++row)
             attend(group, q.at(0, row, channel), keys, shape.head_width, Kept<T>{}, 0,
                    out.at(0, row, channel));

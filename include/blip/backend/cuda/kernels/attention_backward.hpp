@@ -32,12 +32,14 @@ struct ScoreGradient {
 /// The entry of a key that the query sees. `row` and `key_row` are offsets of the head's first
 /// channel; `query_task` counts [items, heads, queries].
 template <class T>
-BLIP_HOST_DEVICE ScoreGradient<T> score_gradient(AttentionBackward<T> const& a, std::ptrdiff_t query_task,
-                                                 AttentionPlace query, std::ptrdiff_t key) {
+BLIP_HOST_DEVICE ScoreGradient<T> score_gradient(AttentionBackward<T> const& a,
+                                                 std::ptrdiff_t query_task, AttentionPlace query,
+                                                 std::ptrdiff_t key) {
     int const width = a.shape.head_width;
     std::ptrdiff_t const channel = query.head * width;
     T const scale = score_scale<T>(width);
-    T const score = dot(a.q.at(query.item, query.row, channel), a.k.at(query.item, key, channel), width);
+    T const score =
+        dot(a.q.at(query.item, query.row, channel), a.k.at(query.item, key, channel), width);
     T const p = std::exp(score * scale - a.lse[query_task]);
     T const factor = a.kept.factor(static_cast<std::uint64_t>(query_task) *
                                        static_cast<std::uint64_t>(a.shape.keys) +
@@ -106,8 +108,9 @@ struct AttentionBackwardKeys {
             AttentionPlace const query{place.item, place.head, first + group.rank()};
             ScoreGradient<T> entry{};
             if (query.row < queries)
-                entry = score_gradient(a, (place.item * a.shape.heads + place.head) * queries + query.row,
-                                       query, place.row);
+                entry = score_gradient(
+                    a, (place.item * a.shape.heads + place.head) * queries + query.row, query,
+                    place.row);
             std::ptrdiff_t const left = queries - first;
             int const tile = left < group.size() ? static_cast<int>(left) : group.size();
             for (int start = 0; start < width; start += group.size()) {

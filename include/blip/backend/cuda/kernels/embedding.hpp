@@ -31,6 +31,7 @@ struct Embed {
 template <class T>
 struct AddRows {
     int const* ids = nullptr;
+    int ignored = -1; ///< rows of this id add nothing
     T const* x = nullptr;
     std::ptrdiff_t stride = 0;
     std::ptrdiff_t rows = 0;
@@ -40,6 +41,8 @@ struct AddRows {
     template <class Group>
     BLIP_HOST_DEVICE void operator()(Group const& group, std::ptrdiff_t r) const {
         int const id = ids[r];
+        if (id == ignored)
+            return;
         int earlier = 0;
         for (std::ptrdiff_t i = group.rank(); i < r; i += group.size())
             earlier |= ids[i] == id ? 1 : 0;

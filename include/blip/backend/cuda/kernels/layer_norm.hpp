@@ -7,7 +7,8 @@
 
 namespace blip::cuda {
 
-/// y = (s - mean)/√(variance + ε) scale + shift with s = x (+ residual), a task a row. y and sum may be x.
+/// y = (s - mean)/√(variance + ε) scale + shift with s = x (+ residual), a task a row. y and sum
+/// may be x.
 template <class T>
 struct LayerNorm {
     T const* x = nullptr;
@@ -57,7 +58,8 @@ private:
     }
 };
 
-/// dx = (g - mean(g) - x̂ mean(g x̂))/σ with x̂ = (s - mean)/σ, g = dy scale, a task a row. dx may be dy.
+/// dx = (g - mean(g) - x̂ mean(g x̂))/σ with x̂ = (s - mean)/σ, g = dy scale, a task a row. dx may be
+/// dy.
 template <class T>
 struct LayerNormBackwardInput {
     T const* dy = nullptr;
@@ -84,7 +86,8 @@ struct LayerNormBackwardInput {
         inner = group.sum(inner) / n;
         for (int c = group.rank(); c < columns; c += group.size()) {
             T const unit = (s[r * s_stride + c] - mean) * inverse;
-            dx[r * dx_stride + c] = (dy[r * dy_stride + c] * scale[c] - total - unit * inner) * inverse;
+            dx[r * dx_stride + c] =
+                (dy[r * dy_stride + c] * scale[c] - total - unit * inner) * inverse;
         }
     }
 };
@@ -110,7 +113,8 @@ struct LayerNormBackwardWeights {
         if (c < columns)
             for (std::ptrdiff_t r = group.rank() / width; r < rows; r += group.size() / width) {
                 T const d = dy[r * dy_stride + c];
-                scale_sum += d * ((s[r * s_stride + c] - statistics[2 * r]) * statistics[2 * r + 1]);
+                scale_sum +=
+                    d * ((s[r * s_stride + c] - statistics[2 * r]) * statistics[2 * r + 1]);
                 shift_sum += d;
             }
         scale_sum = group.column_sum(scale_sum);

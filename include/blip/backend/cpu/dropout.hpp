@@ -1,0 +1,99 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include <blip/backend/cpu/engine.hpp>
+#include <blip/backend/cpu/simd.hpp>
+#include <blip/core/random.hpp>
+
+namespace blip::cpu::inline BLIP_CPU_TARGET {
+
+namespace detail {
+
+/// Blocks of random numbers worked out side by side, so that a compiler may use vectors.
+inline constexpr std::size_t random_width = 16;
+
+/// words[4 i + j] = random_block(key, first + i)[j] for 16 blocks.
+inline void random_blocks(RandomKey key, std::uint64_t first, std::uint32_t* words) {
+    std::uint32_t c0[random_width], c1[random_width], c2[random_width], c3[random_width];
+    for (std::size_t i = 0; i < random_width; ++i) {
+        c0[i] = static_cast<std::uint32_t>(first + i);
+        c1[i] = static_cast<std::uint32_t>((first + i) >> 32);
+        c2[i] = static_cast<std::uint32_t>(key.stream);
+        c3[i] = static_cast<std::uint32_t>(key.stream >> 32);
+    }
+    auto k0 = static_cast<std::uint32_t>(key.seed);
+    auto k1 = static_cast<std::uint32_t>(key.seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+        for (std::size_t i = 0; i < random_width; ++i) {
+            std::uint64_t const p0 = std::uint64_t{0xD2511F53u} * c0[i];
+            std::uint64_t const p1 = std::uint64_t{0xCD9E8D57u} * c2[i];
+            c0[i] = static_cast<std::uint32_t>(p1 >> 32) ^ c1[i] ^ k0;
+            c2[i] = static_cast<std::uint32_t>(p0 >> 32) ^ c3[i] ^ k1;
+            c1[i] = static_cast<std::uint32_t>(p1);
+            c3[i] = static_cast<std::uint32_t>(p0);
+        }
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    for (std::size_t i = 0; i < random_width; ++i) {
+        words[4 * i] = c0[i];
+        words[4 * i + 1] = c1[i];
+        words[4 * i + 2] = c2[i];
+        words[4 * i + 3] = c3[i];
+    }
+}
+
+} // namespace detail
+
+/// What dropout does to its elements.
+struct DropoutRule {
+    std::uint64_t threshold = 0; ///< random words from here on keep their element
+    float kept = 1;              ///< factor of what is kept
+    RandomKey key{};
+
+    DropoutRule(double probability, RandomKey from)
+        : threshold(static_cast<std::uint64_t>(std::ceil(probability * 0x1p32))),
+          kept(static_cast<float>(1 / (1 - probability))), key(from) {}
+};
+
+/// factors[i] = what element `first + i` is multiplied by: 0 or `rule.kept`.
+inline void dropout_factors(DropoutRule const& rule, std::uint64_t first, std::size_t count,
+                            float* factors) {
+    constexpr std::size_t run = 4 * detail::random_width;
+    std::uint32_t words[run];
+    std::size_t skip = first % 4;
+    for (std::size_t i = 0; i < count;) {
+        detail::random_blocks(rule.key, (first + i) / 4, words);
+        std::size_t const take = std::min(count - i, run - skip);
+        for (std::size_t j = 0; j < take; ++j)
+            factors[i + j] = words[skip + j] >= rule.threshold ? rule.kept : 0.0f;
+        i += take;
+        skip = 0;
+    }
+}
+
+/// y = x times the dropout factor of its group of `group` elements; y may be x.
+inline void dropout(Engine& engine, float const* x, std::size_t count, std::size_t group,
+                    double probability, RandomKey key, float* y) {
+    DropoutRule const rule(probability, key);
+    std::size_t const groups = (count + group - 1) / group;
+    engine.parallel_ranges(groups, 4096 / group + 1, [&](std::size_t begin, std::size_t end) {
+        float factors[256];
+        for (std::size_t g = begin; g < end; g += 256) {
+            std::size_t const here = std::min<std::size_t>(256, end - g);
+            dropout_factors(rule, g, here, factors);
+            for (std::size_t i = 0; i < here; ++i) {
+                std::size_t const last = std::min(count, (g + i + 1) * group);
+                for (std::size_t e = (g + i) * group; e < last; ++e)
+                    // A dropped infinity becomes 0, not a NaN.
+                    y[e] = factors[i] == 0 ? 0.0f : x[e] * factors[i];
+            }
+        }
+    });
+}
+
+} // namespace blip::cpu::inline BLIP_CPU_TARGET

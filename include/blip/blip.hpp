@@ -1,0 +1,19 @@
+#pragma once
+
+// Everything that needs no CUDA. <blip/cuda.cuh> adds the GPU.
+
+#include <blip/backend/cpu/cpu.hpp>
+#include <blip/backend/reference/reference.hpp>
+#include <blip/config/presets.hpp>
+#include <blip/config/sizes.hpp>
+#include <blip/core/error.hpp>
+#include <blip/core/weights.hpp>
+#include <blip/io/load_weights.hpp>
+#include <blip/io/model_folder.hpp>
+#include <blip/io/save_model.hpp>
+#include <blip/models/captioner.hpp>
+#include <blip/networks/captioner_network.hpp>
+#include <blip/text/cleaning.hpp>
+#include <blip/text/wordpiece.hpp>
+#include <blip/vision/read_image.hpp>
+#include <blip/vision/write_image.hpp>

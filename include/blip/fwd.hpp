@@ -1,0 +1,19 @@
+#pragma once
+
+// Names only, for headers that pass models along without using them.
+
+namespace blip {
+
+template <class T>
+struct Reference;
+template <class T>
+struct Cpu;
+template <class T>
+struct Cuda;
+
+class Error;
+struct ModelFolder;
+struct CaptionOptions;
+struct Caption;
+
+} // namespace blip

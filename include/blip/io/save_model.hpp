@@ -1,0 +1,129 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <system_error>
+
+#include <nlohmann/json.hpp>
+
+#include <blip/config/sizes.hpp>
+#include <blip/io/model_config.hpp>
+#include <blip/io/save_weights.hpp>
+#include <blip/io/write_file.hpp>
+#include <blip/text/wordpiece.hpp>
+#include <blip/vision/preprocess.hpp>
+
+namespace blip {
+
+namespace detail {
+
+/// config.json of a captioner as transformers writes it, with every size spelled out.
+inline nlohmann::ordered_json caption_config_json(ModelSizes const& sizes, ModelSettings const& s,
+                                                  SpecialIds const& ids) {
+    auto const& v = sizes.vision;
+    auto const& t = sizes.text;
+    return {{"architectures", {"BlipForConditionalGeneration"}},
+            {"model_type", "blip"},
+            {"image_text_hidden_size", 256},
+            {"initializer_factor", 1.0},
+            {"logit_scale_init_value", 2.6592},
+            {"projection_dim", 512},
+            {"label_smoothing", s.label_smoothing},
+            {"tie_word_embeddings", true},
+            {"torch_dtype", "float32"},
+            {"vision_config",
+             {{"model_type", "blip_vision_model"},
+              {"hidden_act", "gelu"},
+              {"hidden_size", v.width},
+              {"intermediate_size", v.hidden},
+              {"num_hidden_layers", v.depth},
+              {"num_attention_heads", v.heads},
+              {"image_size", v.image},
+              {"patch_size", v.patch},
+              {"layer_norm_eps", s.vision_epsilon}}},
+            {"text_config",
+             {{"model_type", "blip_text_model"},
+              {"hidden_act", "gelu"},
+              {"vocab_size", t.vocabulary},
+              {"hidden_size", t.width},
+              {"encoder_hidden_size", t.encoder_width},
+              {"intermediate_size", t.hidden},
+              {"num_hidden_layers", t.depth},
+              {"num_attention_heads", t.heads},
+              {"max_position_embeddings", t.positions},
+              {"layer_norm_eps", s.text_epsilon},
+              {"label_smoothing", s.label_smoothing},
+              {"hidden_dropout_prob", s.hidden_dropout},
+              {"attention_probs_dropout_prob", s.attention_dropout},
+              {"bos_token_id", ids.dec},
+              {"enc_token_id", ids.enc},
+              {"eos_token_id", 2},
+              {"pad_token_id", ids.pad},
+              {"sep_token_id", ids.sep},
+              {"is_decoder", true},
+              {"use_cache", true}}}};
+}
+
+/// vocab.txt: one piece a line, without the ids that have no piece.
+inline std::string vocabulary_text(Vocabulary const& vocabulary) {
+    std::string text;
+    auto const& special = vocabulary.special();
+    for (int id = 0; id < vocabulary.size(); ++id) {
+        std::string const& piece = vocabulary.piece(id);
+        bool const unlisted = (id == special.dec || id == special.enc) && !vocabulary.find(piece);
+        if (!unlisted)
+            text += piece + "\n";
+    }
+    return text;
+}
+
+} // namespace detail
+
+/// Writes a folder that this library and transformers load: config.json, model.safetensors,
+/// vocab.txt, and the small files beside them. Each file appears whole or not at all. Throws
+/// FileError.
+template <class Network>
+void save_model(std::filesystem::path const& folder, Weights<Network> const& weights,
+                typename Network::backend::Engine& engine, ModelSettings const& settings,
+                Tokenizer const& tokenizer, Preprocess const& preprocess) {
+    std::error_code failed;
+    std::filesystem::create_directories(folder, failed);
+    if (failed)
+        throw FileError(join(folder.string(), ": cannot make the folder: ", failed.message()));
+    auto write = [&folder](char const* name, nlohmann::ordered_json const& json) {
+        write_file(folder / name, json.dump(2) + "\n");
+    };
+    auto const& ids = tokenizer.vocabulary().special();
+    auto const sizes = sizes_of<typename Network::config>();
+    save_safetensors(folder / "model.safetensors", weights, engine);
+    write("config.json", detail::caption_config_json(sizes, settings, ids));
+    bool const original = settings.compatibility == Compatibility::salesforce;
+    nlohmann::ordered_json generation = {
+        {"bos_token_id", ids.dec}, {"eos_token_id", ids.sep}, {"pad_token_id", ids.pad}};
+    if (original)
+        generation.update({{"num_beams", 3}, {"max_length", 20}, {"min_length", 5}});
+    write("generation_config.json", generation);
+    write("preprocessor_config.json",
+          {{"image_processor_type", "BlipImageProcessor"},
+           {"do_convert_rgb", true},
+           {"do_normalize", true},
+           {"do_rescale", true},
+           {"do_resize", true},
+           {"image_mean", preprocess.mean},
+           {"image_std", preprocess.std},
+           {"resample", 3},
+           {"rescale_factor", preprocess.rescale},
+           {"size", {{"height", preprocess.size}, {"width", preprocess.size}}}});
+    write_file(folder / "vocab.txt", detail::vocabulary_text(tokenizer.vocabulary()));
+    write("tokenizer_config.json", {{"tokenizer_class", "BertTokenizer"},
+                                    {"do_lower_case", true},
+                                    {"unk_token", "[UNK]"},
+                                    {"sep_token", "[SEP]"},
+                                    {"pad_token", "[PAD]"},
+                                    {"cls_token", "[CLS]"},
+                                    {"mask_token", "[MASK]"},
+                                    {"model_max_length", sizes.text.positions}});
+}
+
+} // namespace blip

@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# tests/run.sh [--quick]: builds and runs every test. On a fresh Debian or Ubuntu it first installs
+# what is missing. --quick stops after the release build's tests.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+quick=no
+for argument in "$@"; do
+    case $argument in
+    --quick) quick=yes ;;
+    -h | --help)
+        sed -n '2,3s/^# //p' tests/run.sh
+        exit 0
+        ;;
+    *)
+        echo "tests/run.sh: unknown argument $argument; usage: tests/run.sh [--quick]" >&2
+        exit 2
+        ;;
+    esac
+done
+
+jobs=$(nproc)
+failed=()
+
+# step NAME COMMAND...: runs one stage and remembers its failure; the later ones still run.
+step() {
+    local name=$1 start=$SECONDS
+    shift
+    printf '\n== %s\n' "$name"
+    if "$@"; then
+        printf '== %s: passed, %d s\n' "$name" $((SECONDS - start))
+    else
+        printf '== %s: FAILED, %d s\n' "$name" $((SECONDS - start))
+        failed+=("$name")
+    fi
+}
+
+configure_and_build() {
+    local preset=$1
+    shift
+    cmake --preset "$preset" >"build/$preset.configure.log" 2>&1 || {
+        cat "build/$preset.configure.log"
+        return 1
+    }
+    cmake --build --preset "$preset" -j "$jobs" "$@"
+}
+
+release_tests() {
+    configure_and_build release && ctest --test-dir build/release -j "$jobs" --output-on-failure
+}
+
+# All headers in one program; the compile-fail tests ran with clang in the release build.
+clang_headers() {
+    cmake -S . -B build/clang -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER="$clang" \
+        -DBLIP_BUILD_EXAMPLES=OFF >build/clang.configure.log 2>&1 || {
+        cat build/clang.configure.log
+        return 1
+    }
+    cmake --build build/clang -j "$jobs" --target header_link
+}
+
+# The readers of files that strangers write.
+sanitized_readers() {
+    local test targets=()
+    for test in io vision text; do
+        [ -z "$(find "tests/$test" -name '*.cpp' 2>/dev/null)" ] || targets+=("test_$test")
+    done
+    configure_and_build sanitize --target "${targets[@]}" &&
+        ctest --test-dir build/sanitize -R '^(io|vision|text)(\.golden)?$' -j "$jobs" --output-on-failure
+}
+
+fuzzing() {
+    local program name seeds ok=0
+    cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER="$clang" \
+        -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g1" -DBLIP_FUZZ=ON -DBLIP_BUILD_TESTS=OFF -DBLIP_BUILD_EXAMPLES=OFF \
+        >build/fuzz.configure.log 2>&1 || {
+        cat build/fuzz.configure.log
+        return 1
+    }
+    cmake --build build/fuzz -j "$jobs" || return 1
+    for program in build/fuzz/bin/fuzz_*; do
+        name=${program##*/fuzz_}
+        seeds=()
+        [ ! -d "tests/data/fuzz/$name" ] || seeds=("tests/data/fuzz/$name")
+        mkdir -p "build/fuzz/corpus/$name"
+        if "$program" -max_total_time=5 -rss_limit_mb=1024 -timeout=10 -print_final_stats=0 -verbosity=0 \
+            -artifact_prefix="build/fuzz/$name-" "build/fuzz/corpus/$name" "${seeds[@]}" \
+            >"build/fuzz/$name.log" 2>&1; then
+            echo "fuzz_$name: nothing found in 5 s"
+        else
+            tail -n 40 "build/fuzz/$name.log"
+            echo "fuzz_$name: FAILED; the input is build/fuzz/$name-*"
+            ok=1
+        fi
+    done
+    return $ok
+}
+
+cuda_build() {
+    configure_and_build cuda --target cuda_programs || return 1
+    if nvidia-smi >/dev/null 2>&1; then
+        ctest --test-dir build/cuda -L cuda --output-on-failure
+    else
+        echo "no CUDA device: compiled and linked, not run"
+    fi
+}
+
+. cmake/install_dependencies.sh
+# shellcheck disable=SC2086
+install_dependencies $BLIP_BUILD_PACKAGES $BLIP_TEST_PACKAGES
+mkdir -p build
+
+step "release build and tests" release_tests
+
+if [ $quick = no ]; then
+    clang=$(command -v clang++ || true)
+    if [ -n "$clang" ]; then
+        step "all headers with clang" clang_headers
+    else
+        echo "clang++ not found: clang build and fuzzing skipped"
+    fi
+    step "readers under the address and undefined-behaviour sanitizers" sanitized_readers
+    if [ -n "$clang" ] && [ -f tests/fuzz/CMakeLists.txt ]; then
+        step "fuzzing" fuzzing
+    fi
+    PATH=$PATH:/usr/local/cuda/bin
+    if command -v nvcc >/dev/null; then
+        step "CUDA build" cuda_build
+    else
+        printf '\nnvcc not found: CUDA build skipped\n'
+    fi
+fi
+
+echo
+if [ ${#failed[@]} -gt 0 ]; then
+    printf 'FAILED: %s\n' "${failed[@]}"
+    exit 1
+fi
+echo "All tests passed in $((SECONDS / 60)) min $((SECONDS % 60)) s."
