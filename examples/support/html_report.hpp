@@ -12,10 +12,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "caption_record.hpp"
 #include <blip/vision/image.hpp>
 #include <blip/vision/resize.hpp>
 #include <blip/vision/write_image.hpp>
-#include "caption_record.hpp"
 
 namespace support {
 
@@ -43,17 +43,27 @@ inline std::string base64(std::span<std::byte const> bytes) {
 /// U+FFFD, control characters spaces.
 inline std::string html_text(std::string_view text) {
     using nlohmann::json;
-    auto const valid = json::parse(json(std::string(text)).dump(-1, ' ', false,
-                                                               json::error_handler_t::replace))
-                           .get<std::string>();
+    auto const valid =
+        json::parse(json(std::string(text)).dump(-1, ' ', false, json::error_handler_t::replace))
+            .get<std::string>();
     std::string escaped;
     for (char letter : valid)
         switch (letter) {
-        case '&': escaped += "&amp;"; break;
-        case '<': escaped += "&lt;"; break;
-        case '>': escaped += "&gt;"; break;
-        case '"': escaped += "&quot;"; break;
-        case '\'': escaped += "&#39;"; break;
+        case '&':
+            escaped += "&amp;";
+            break;
+        case '<':
+            escaped += "&lt;";
+            break;
+        case '>':
+            escaped += "&gt;";
+            break;
+        case '"':
+            escaped += "&quot;";
+            break;
+        case '\'':
+            escaped += "&#39;";
+            break;
         default:
             escaped += static_cast<unsigned char>(letter) < 0x20 || letter == 0x7f ? ' ' : letter;
         }
@@ -131,17 +141,18 @@ footer { margin-top: 1.25rem; color: var(--faint); font-size: .85rem; }
                    html_text(record.path) + "</div><p>" + html_text(record.error) +
                    "</p></figcaption></figure>\n";
         auto const& best = record.captions.empty() ? std::string() : record.captions.front().text;
-        text += blip::join("><img loading=\"lazy\" alt=\"", html_text(best), "\" src=\"",
-                           record.thumbnail, "\"><figcaption><div class=\"name\">",
-                           html_text(record.path), " (", record.width, " × ", record.height,
-                           ")</div>");
+        text +=
+            blip::join("><img loading=\"lazy\" alt=\"", html_text(best), "\" src=\"",
+                       record.thumbnail, "\"><figcaption><div class=\"name\">",
+                       html_text(record.path), " (", record.width, " × ", record.height, ")</div>");
         for (auto const& caption : record.captions) {
             char percent[16];
             std::snprintf(percent, sizeof percent, "%.0f%%", 100 * confidence(caption));
-            text += blip::join("<p>", html_text(caption.text),
-                               "</p><div class=\"sure\" title=\"mean probability of a token; log p ",
-                               detail::number_text(caption.log_probability), "\"><i style=\"--p:",
-                               percent, "\"></i>", percent, "</div>");
+            text +=
+                blip::join("<p>", html_text(caption.text),
+                           "</p><div class=\"sure\" title=\"mean probability of a token; log p ",
+                           detail::number_text(caption.log_probability),
+                           "\"><i style=\"--p:", percent, "\"></i>", percent, "</div>");
         }
         return text + "</figcaption></figure>\n";
     }

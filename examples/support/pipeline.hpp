@@ -53,9 +53,7 @@ public:
     std::optional<Result> next(GiveUp const& give_up) {
         constexpr auto patience = std::chrono::milliseconds(50);
         std::unique_lock lock(mutex_);
-        auto const ready = [this] {
-            return slots_.empty() ? closed_ : slots_.front()->ready;
-        };
+        auto const ready = [this] { return slots_.empty() ? closed_ : slots_.front()->ready; };
         while (!ready_.wait_for(lock, patience, ready))
             if (give_up())
                 return std::nullopt;

@@ -75,8 +75,8 @@ inline std::string progress_line(ProgressState const& state, std::size_t width) 
         std::snprintf(number, sizeof number, rate < 10 ? "  %.2f/s" : "  %.0f/s", rate);
         text += number;
         if (state.total && *state.total >= state.done)
-            text +=
-                "  " + duration_text(static_cast<double>(*state.total - state.done) / rate) + " left";
+            text += "  " + duration_text(static_cast<double>(*state.total - state.done) / rate) +
+                    " left";
     }
     if (state.total && *state.total > 0 && width > text.size() + 14) {
         double const share =
@@ -108,6 +108,9 @@ public:
 
     void advance(std::uint64_t count) {
         done_ += count;
+        constexpr double pause = 0.05;
+        if (drawn_ && elapsed() - last_drawn_ < pause)
+            return;
         draw();
     }
 
@@ -128,6 +131,7 @@ public:
         std::fprintf(stderr, "\r%s\x1b[K", line.c_str());
         std::fflush(stderr);
         drawn_ = true;
+        last_drawn_ = state.seconds;
     }
 
     /// Prints one line to standard error, above the progress line.
@@ -146,6 +150,7 @@ private:
 
     bool shown_;
     bool drawn_ = false;
+    double last_drawn_ = 0;
     std::uint64_t done_ = 0;
     std::uint64_t earlier_ = 0;
     std::atomic<std::uint64_t> total_{0};

@@ -79,17 +79,19 @@ inline void write_random_model(std::filesystem::path const& folder,
         typename B::Engine engine;
         blip::Weights<typename Captioner::Network> weights(engine);
         initialise(weights, engine, options.seed);
-        auto const& ids = tokenizer.vocabulary().special();
-        blip::ModelSettings settings{.compatibility = blip::Compatibility::hugging_face,
-                                     .vision_epsilon = 1e-5,
-                                     .label_smoothing = 0};
-        settings.pad_id = ids.pad;
-        Captioner(std::move(weights), std::move(settings), std::move(tokenizer)).save(folder);
+        blip::ModelSettings settings;
+        settings.compatibility = blip::Compatibility::hugging_face;
+        settings.vision_epsilon = 1e-5;
+        settings.label_smoothing = 0;
+        settings.pad_id = tokenizer.vocabulary().special().pad;
+        Captioner(std::move(weights), std::move(settings), std::move(tokenizer),
+                  {.size = static_cast<std::size_t>(C::vision::image)}, engine)
+            .save(folder);
     };
-    blip::detail::visit_first(CaptionModels{}, wanted, write, [&] {
-        throw blip::ConfigError(blip::join("no size \"", options.size, "\" with pictures of ",
-                                           options.image_size, " pixels is compiled in. There are:",
-                                           blip::detail::describe_list(CaptionModels{})));
+    blip::visit_config_where<CaptionModels>(wanted, write, [&] {
+        return blip::join(
+            "no size \"", options.size, "\" with pictures of ", options.image_size,
+            " pixels is compiled in. There are:", blip::describe_configs<CaptionModels>());
     });
 }
 

@@ -48,11 +48,12 @@ public:
             if (!read_row())
                 return false;
             if (!row_.starts_with(std::string_view(start).substr(0, longest_start)))
-                throw blip::FormatError(blip::join(
-                    path_.string(), ": cannot be continued: its entry ", records_ + 1,
-                    " is of another picture than ", path,
-                    ". Name the same inputs and options as in the run that wrote it, or --force to ",
-                    "replace it"));
+                throw blip::FormatError(
+                    blip::join(path_.string(), ": cannot be continued: its entry ", records_ + 1,
+                               " is of another picture than ", path,
+                               ". Name the same inputs and options as in the run that wrote it, or "
+                               "--force to ",
+                               "replace it"));
             end += row_size_;
             failed = start.size() < row_.size() &&
                      format_.is_error(std::string_view(row_).substr(start.size()));
@@ -70,9 +71,10 @@ public:
     /// Throws FormatError when there are records after those taken.
     void expect_end() {
         if (read_row())
-            throw blip::FormatError(blip::join(
-                path_.string(), ": cannot be continued: it has more entries than there are inputs (",
-                records_, "). Name the same inputs as in the run that wrote it"));
+            throw blip::FormatError(
+                blip::join(path_.string(),
+                           ": cannot be continued: it has more entries than there are inputs (",
+                           records_, "). Name the same inputs as in the run that wrote it"));
     }
 
     std::uint64_t records() const { return records_; }
@@ -182,8 +184,8 @@ private:
     void open(char const* mode) {
         stream_ = std::fopen(name_.c_str(), mode);
         if (stream_ == nullptr && errno == EEXIST)
-            throw blip::FileError(blip::join(
-                name_, ": exists already. --resume continues it, --force replaces it"));
+            throw blip::FileError(
+                blip::join(name_, ": exists already. --resume continues it, --force replaces it"));
         if (stream_ == nullptr)
             fail();
     }
@@ -194,8 +196,8 @@ private:
     }
 
     [[noreturn]] void fail() const {
-        throw blip::FileError(blip::join(name_, ": cannot be written: ",
-                                         std::generic_category().message(errno)));
+        throw blip::FileError(
+            blip::join(name_, ": cannot be written: ", std::generic_category().message(errno)));
     }
 
     std::unique_ptr<RecordFormat> format_;

@@ -10,7 +10,6 @@
 #include <map>
 #include <span>
 #include <stop_token>
-#include <tuple>
 #include <vector>
 
 #include "generate/hashed_scores.hpp"
@@ -203,19 +202,22 @@ TEST_CASE("beam search agrees with a plain transcription of its definition") {
 }
 
 TEST_CASE("beams that hold every sequence find the best of all") {
-    for (auto [vocabulary, length, beams] :
-         {std::tuple{3, 3, 12}, {3, 4, 24}, {4, 2, 12}, {2, 6, 2}, {3, 2, 8}, {4, 3, 36}})
+    struct Size {
+        int vocabulary, length, beams;
+    };
+    for (auto const& size :
+         {Size{3, 3, 12}, {3, 4, 24}, {4, 2, 12}, {2, 6, 2}, {3, 2, 8}, {4, 3, 36}})
         for (double length_penalty : {0.0, 1.0, 2.0})
             for (std::uint32_t seed = 0; seed < 20; ++seed)
                 for (auto rule : {BeamRule::salesforce, BeamRule::hugging_face}) {
-                    HashedLanguage const language{vocabulary, seed, 1, 0};
+                    HashedLanguage const language{size.vocabulary, seed, 1, 0};
                     std::vector<int> const prompt{0, 0};
                     PlainHypothesis best{-infinity, {}};
                     std::function<void(std::vector<int>, double)> const visit =
                         [&](std::vector<int> ids, double sum) {
                             auto const generated = ids.size() - prompt.size();
                             bool const ended = generated > 0 && ids.back() == 1;
-                            if (ended || static_cast<int>(generated) == length) {
+                            if (ended || static_cast<int>(generated) == size.length) {
                                 auto const divisor = rule == BeamRule::hugging_face
                                                          ? generated
                                                          : ids.size() - (ended ? 1 : 0);
@@ -226,7 +228,7 @@ TEST_CASE("beams that hold every sequence find the best of all") {
                                 return;
                             }
                             auto const scores = plain_log_softmax(language.logits(ids));
-                            for (int id = 0; id < vocabulary; ++id) {
+                            for (int id = 0; id < size.vocabulary; ++id) {
                                 auto longer = ids;
                                 longer.push_back(id);
                                 visit(longer, sum + scores[static_cast<std::size_t>(id)]);
@@ -235,12 +237,12 @@ TEST_CASE("beams that hold every sequence find the best of all") {
                     visit(prompt, 0);
                     auto const found =
                         search<double>(language, {prompt},
-                                       {.rules = {.end = 1, .max_new_tokens = length},
-                                        .beams = beams,
+                                       {.rules = {.end = 1, .max_new_tokens = size.length},
+                                        .beams = size.beams,
                                         .length_penalty = length_penalty,
                                         .early_stopping = EarlyStopping::never,
                                         .rule = rule});
-                    CAPTURE(vocabulary, length, length_penalty, seed);
+                    CAPTURE(size.vocabulary, size.length, length_penalty, seed);
                     CHECK(found.at(0).at(0).ids == best.ids);
                     CHECK(found[0][0].score == Approx(best.score).epsilon(1e-5));
                 }

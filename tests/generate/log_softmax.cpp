@@ -25,7 +25,6 @@ TEST_CASE("the quick exponential is accurate to float") {
     }
     CHECK(worst < 2e-7);
     CHECK(detail::exp_of_nonpositive(0.0f) == 1.0f);
-    CHECK(detail::exp_of_nonpositive(-1e30f) < 2e-38f);
     CHECK(std::isnan(detail::exp_of_nonpositive(std::numeric_limits<float>::quiet_NaN())));
 }
 

@@ -129,15 +129,14 @@ TEST_CASE("hostile vocabularies are refused", "[text]") {
     CHECK_THROWS_AS(blip::vocabulary_lines(base, {.pieces = 3}), blip::LimitError);
     auto hostile = tokenizer_json();
     for (json const& id : {json(2147483647), json(5'000'000'000), json(-1), json(1.5), json("2"),
-                          json(18446744073709551615u)}) {
+                           json(18446744073709551615u)}) {
         hostile["model"]["vocab"]["x"] = id;
         CHECK_THROWS_AS(parse(hostile), blip::Error);
     }
     auto twice = tokenizer_json();
     twice["model"]["vocab"]["y"] = 2;
     CHECK_THROWS_AS(parse(twice), blip::TextError);
-    for (char const* text :
-         {"{", "[]", "3", "{\"model\":3}", "{\"model\":{\"vocab\":[]}}", "\xff"})
+    for (char const* text : {"{", "[]", "3", "{\"model\":3}", "{\"model\":{\"vocab\":[]}}", "\xff"})
         CHECK_THROWS_AS(blip::parse_tokenizer({.tokenizer_json = text}), blip::FormatError);
     CHECK_THROWS_AS(
         blip::parse_tokenizer({.tokenizer_json = "{\"a\":" + std::string(100'000, '[')}),

@@ -17,16 +17,18 @@ namespace blip {
 
 namespace detail {
 
-/// Wide enough for the widest vector registers; loops of this constant length vectorise even where
-/// the compiler is not asked to look at others, and fix the order of summation.
-inline constexpr std::size_t sum_lanes = 16;
+/// Loops of constant length vectorise in every optimised build, and the order of summation does not
+/// depend on the instruction set.
+inline constexpr std::size_t sum_lanes = 64;
+inline constexpr std::size_t sum_block = 512;
 
-/// exp(x) for x <= 0 within 2e-7 relative, by 2^n times a Taylor polynomial on |r| <= ln(2)/2, free
-/// of branches and calls so that loops over it vectorise. Below -87 it stays at exp(-87); NaN
-/// stays.
+/// Smallest exponent that is told apart: exp(-87) is nothing beside exp(0), even in double.
+inline constexpr int least_exponent = -87;
+
+/// exp(x) for least_exponent <= x <= 0 within 2e-7 relative, by 2^n times a Taylor polynomial on
+/// |r| <= ln(2)/2, free of branches and calls so that loops over it vectorise. NaN stays.
 inline float exp_of_nonpositive(float x) {
     constexpr float to_integer = 12582912.0f; // 1.5 * 2^23: adding it rounds to a whole number
-    x = x < -87.0f ? -87.0f : x;
     float const shifted = x * 1.44269504089f + to_integer;
     float const n = shifted - to_integer;
     float const r = (x - n * 0.693145751953125f) - n * 1.42860682030941723e-6f;
@@ -52,30 +54,36 @@ T largest(std::span<T const> x) {
     std::array<T, sum_lanes> most;
     most.fill(-std::numeric_limits<T>::infinity());
     std::size_t i = 0;
-    for (; i + sum_lanes <= x.size(); i += sum_lanes)
+    for (; i + sum_lanes <= x.size(); i += sum_lanes) {
+        T const* const part = x.data() + i;
         for (std::size_t lane = 0; lane < sum_lanes; ++lane)
-            most[lane] = x[i + lane] > most[lane] ? x[i + lane] : most[lane];
+            most[lane] = part[lane] > most[lane] ? part[lane] : most[lane];
+    }
     for (; i < x.size(); ++i)
         most[0] = x[i] > most[0] ? x[i] : most[0];
     return *std::max_element(most.begin(), most.end());
 }
 
-/// Sum of exp(x - most), at most `chunk` terms added up in T before they are added in double.
+/// Sum of exp(x - most), block by block: few terms are added in T before they are added in double.
 template <class T>
 double sum_of_exp(std::span<T const> x, T most) {
-    constexpr std::size_t chunk = 32 * sum_lanes;
+    std::array<T, sum_block> terms;
     double sum = 0;
-    for (std::size_t first = 0; first < x.size(); first += chunk) {
-        auto const part = x.subspan(first, std::min(chunk, x.size() - first));
-        std::array<T, sum_lanes> sums{};
-        std::size_t i = 0;
-        for (; i + sum_lanes <= part.size(); i += sum_lanes)
+    std::size_t i = 0;
+    for (; i + sum_block <= x.size(); i += sum_block) {
+        T const* const part = x.data() + i;
+        // Two loops: compilers turn a bound inside the second into a branch.
+        for (std::size_t k = 0; k < sum_block; ++k)
+            terms[k] = std::max(part[k] - most, T{least_exponent});
+        for (std::size_t k = 0; k < sum_block; ++k)
+            terms[k] = exp_of_nonpositive(terms[k]);
+        for (std::size_t first = sum_lanes; first < sum_block; first += sum_lanes)
             for (std::size_t lane = 0; lane < sum_lanes; ++lane)
-                sums[lane] += exp_of_nonpositive(part[i + lane] - most);
-        for (; i < part.size(); ++i)
-            sums[0] += exp_of_nonpositive(part[i] - most);
-        sum = std::accumulate(sums.begin(), sums.end(), sum);
+                terms[lane] += terms[first + lane];
+        sum = std::accumulate(terms.begin(), terms.begin() + sum_lanes, sum);
     }
+    for (; i < x.size(); ++i)
+        sum += static_cast<double>(exp_of_nonpositive(std::max(x[i] - most, T{least_exponent})));
     return sum;
 }
 
@@ -101,7 +109,16 @@ template <class T>
 double log_softmax(std::span<T const> x, std::span<T> log_probabilities) {
     double const total = log_sum_exp(x);
     T const shift = static_cast<T>(total);
-    for (std::size_t i = 0; i < x.size(); ++i)
+    std::size_t i = 0;
+    for (; i + detail::sum_lanes <= x.size(); i += detail::sum_lanes) {
+        // Through a buffer: the spans may be the same memory.
+        std::array<T, detail::sum_lanes> part;
+        for (std::size_t lane = 0; lane < detail::sum_lanes; ++lane)
+            part[lane] = x.data()[i + lane] - shift;
+        std::copy(part.begin(), part.end(),
+                  log_probabilities.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+    for (; i < x.size(); ++i)
         log_probabilities[i] = x[i] - shift;
     return total;
 }

@@ -35,9 +35,11 @@ public:
     void offer(std::span<T const> values, T offset = 0, std::int64_t first_index = 0) {
         std::size_t i = 0;
         for (; i + detail::sum_lanes <= values.size(); i += detail::sum_lanes) {
+            T const* const part = values.data() + i;
+            T const threshold = threshold_;
             int found = 0;
             for (std::size_t lane = 0; lane < detail::sum_lanes; ++lane)
-                found |= values[i + lane] + offset > threshold_ ? 1 : 0;
+                found |= part[lane] + offset > threshold ? 1 : 0;
             if (found)
                 for (std::size_t lane = 0; lane < detail::sum_lanes; ++lane)
                     consider(values[i + lane] + offset,

@@ -1,6 +1,7 @@
 #pragma once
 
-// The word pieces below are the vocabulary of bert-base-uncased by the BERT authors (google-research/bert,
+// The word pieces below are the vocabulary of bert-base-uncased by the BERT authors
+// (google-research/bert,
 // copyright Google), licensed under the Apache License 2.0. Its text is in
 // docs/licences/bert-base-uncased-LICENSE.txt. The pieces are unchanged; line breaks became spaces.
 

@@ -79,10 +79,10 @@ struct VocabularyOptions {
 /// tokens.
 class Vocabulary {
 public:
-    /// `pieces` in file order. Where one text occurs twice the later id is used, and the earlier one
-    /// reads as [UNK]. [PAD], [MASK], [DEC], [ENC] that are not listed get, in this order, the ids
-    /// behind the largest one listed. Throws TextError for missing [UNK], [CLS] or [SEP], for two
-    /// pieces with one id and for invalid UTF-8, LimitError for ids from `limits.pieces` on.
+    /// `pieces` in file order. Where one text occurs twice the later id is used, and the earlier
+    /// one reads as [UNK]. [PAD], [MASK], [DEC], [ENC] that are not listed get, in this order, the
+    /// ids behind the largest one listed. Throws TextError for missing [UNK], [CLS] or [SEP], for
+    /// two pieces with one id and for invalid UTF-8, LimitError for ids from `limits.pieces` on.
     explicit Vocabulary(std::vector<Piece> pieces, VocabularyOptions options = {})
         : names_(std::move(options.names)) {
         ids_.reserve(pieces.size() + options.added.size() + 4);

@@ -112,7 +112,7 @@ TEST_CASE("Dropout keeps what the random words say, wherever it begins") {
 TEST_CASE("Elementwise dropout shares its fate in groups") {
     cpu::Engine engine(2);
     auto const x = numbers(10007, 8);
-    for (std::size_t group : {1, 3, 64, 20000}) {
+    for (std::size_t group : {1u, 3u, 64u, 20000u}) {
         std::vector<float> y(x.size());
         cpu::dropout(engine, x.data(), x.size(), group, 0.3, {1, 2}, y.data());
         for (std::size_t i = 0; i < x.size(); ++i) {

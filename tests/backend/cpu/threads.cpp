@@ -14,10 +14,10 @@
 using namespace blip;
 
 TEST_CASE("Every part of a loop runs once") {
-    for (std::size_t threads : {1, 2, 3, 8}) {
+    for (std::size_t threads : {1u, 2u, 3u, 8u}) {
         cpu::ThreadPool pool(threads);
         REQUIRE(pool.size() == threads);
-        for (std::size_t count : {0, 1, 2, 7, 1000})
+        for (std::size_t count : {0u, 1u, 2u, 7u, 1000u})
             for (int repeat = 0; repeat < 50; ++repeat) {
                 std::vector<std::atomic<int>> seen(count);
                 pool.parallel_for(count, [&](std::size_t i) { ++seen[i]; });
@@ -29,8 +29,8 @@ TEST_CASE("Every part of a loop runs once") {
 
 TEST_CASE("Ranges cover everything without overlap") {
     cpu::Engine engine(3);
-    for (std::size_t count : {0, 1, 5, 99, 1000})
-        for (std::size_t grain : {1, 10, 5000}) {
+    for (std::size_t count : {0u, 1u, 5u, 99u, 1000u})
+        for (std::size_t grain : {1u, 10u, 5000u}) {
             std::vector<std::atomic<int>> seen(count);
             engine.parallel_ranges(count, grain, [&](std::size_t begin, std::size_t end) {
                 for (std::size_t i = begin; i < end; ++i)
@@ -70,7 +70,7 @@ TEST_CASE("Several application threads share one pool") {
 
 TEST_CASE("An exception of a part reaches the caller, and the pool goes on working") {
     cpu::ThreadPool pool(3);
-    for (std::size_t thrower : {0, 5, 19})
+    for (std::size_t thrower : {0u, 5u, 19u})
         REQUIRE_THROWS_WITH(pool.parallel_for(20,
                                               [&](std::size_t i) {
                                                   if (i == thrower)

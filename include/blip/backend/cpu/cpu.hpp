@@ -33,6 +33,7 @@ struct Cpu<float> {
     using Engine = cpu::Engine;
     using View = Matrix<Cpu>;
     using Heads = HeadRows<Cpu>;
+    static constexpr bool on_host = true; ///< backend memory is host memory: files are packed in place
 
     /// Bytes on a cache line, large ones on huge pages.
     class Memory {

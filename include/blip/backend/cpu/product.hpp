@@ -93,15 +93,15 @@ struct Product {
 /// Depths multiplied in one go: a panel's block and the left rows share the second cache.
 inline std::size_t block_depth(std::size_t rows, std::size_t depth) {
     std::size_t const most = rows <= 4 * tile_rows ? 1024 : 256;
-    std::size_t const blocks = (depth + most - 1) / most;
-    return std::max<std::size_t>(1, (depth + blocks - 1) / blocks);
+    std::size_t const blocks = depth / most + 1;
+    return depth / blocks + 1;
 }
 
 /// Rows [row, row + rows) of panels [panel, last), complete.
 inline void multiply_part(Scratch& scratch, Product const& p, std::size_t row, std::size_t rows,
                           std::size_t panel, std::size_t last) {
     bool const few = rows <= few_rows;
-    std::size_t const block = few ? p.depth : block_depth(rows, p.depth);
+    std::size_t const block = few ? std::max<std::size_t>(1, p.depth) : block_depth(rows, p.depth);
     bool const pack_right = p.right.order != RightOrder::panels;
     std::size_t const chunks = (rows + most_rows - 1) / most_rows;
     std::size_t const chunk_rows = (rows + chunks - 1) / chunks;

@@ -1,0 +1,305 @@
+#include "support/catch.hpp"
+
+#if defined(BLIP_CAPTION_PROGRAM) && __has_include(<sys/wait.h>)
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include <blip/backend/cpu/cpu.hpp>
+#include <blip/model/golden_cases.hpp>
+#include <blip/models/captioner.hpp>
+#include <blip/vision/read_image.hpp>
+
+namespace {
+
+namespace fs = std::filesystem;
+using Words = std::vector<std::string>;
+
+std::string const model = std::string(BLIP_GOLDEN_DIR) + "/captioner_generate";
+std::string const photos = std::string(BLIP_SOURCE_DIR) + "/examples/photos";
+
+std::string read(fs::path const& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+Words lines_of(std::string const& text) {
+    Words lines;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);)
+        lines.push_back(line);
+    return lines;
+}
+
+/// A folder that lives as long as the test.
+struct Folder {
+    fs::path path =
+        fs::temp_directory_path() / ("blip_caption_" + std::to_string(std::random_device{}()));
+    Folder() { fs::create_directories(path); }
+    Folder(Folder const&) = delete;
+    Folder& operator=(Folder const&) = delete;
+    ~Folder() { fs::remove_all(path); }
+    std::string operator/(std::string const& name) const { return (path / name).string(); }
+};
+
+/// The program as a child process; what it prints goes to files.
+class Program {
+public:
+    Program(Folder const& folder, Words words)
+        : out_(folder / "stdout"), error_(folder / "stderr") {
+        words.insert(words.begin(), BLIP_CAPTION_PROGRAM);
+        std::vector<char*> arguments;
+        for (auto& word : words)
+            arguments.push_back(word.data());
+        arguments.push_back(nullptr);
+        fs::remove(out_);
+        fs::remove(error_);
+        int ends[2];
+        REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+        child_ = ::fork();
+        REQUIRE(child_ >= 0);
+        if (child_ == 0) {
+            int const flags = O_WRONLY | O_CREAT | O_TRUNC;
+            ::dup2(ends[0], 0);
+            ::dup2(::open(out_.c_str(), flags, 0600), 1);
+            ::dup2(::open(error_.c_str(), flags, 0600), 2);
+            ::execv(arguments[0], arguments.data());
+            ::_exit(127);
+        }
+        ::close(ends[0]);
+        input_ = ends[1];
+    }
+    Program(Program const&) = delete;
+    Program& operator=(Program const&) = delete;
+    ~Program() {
+        if (child_ > 0)
+            end(SIGKILL);
+    }
+
+    void type(std::string const& text) const {
+        REQUIRE(::write(input_, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+    }
+    int end(int signal) {
+        ::kill(child_, signal);
+        return wait();
+    }
+    int wait() {
+        ::close(input_);
+        int status = 0;
+        ::waitpid(child_, &status, 0);
+        child_ = 0;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    }
+    /// Waits until that many lines are printed.
+    void await_lines(std::size_t count) const {
+        for (int i = 0; i < 3000 && lines_of(out()).size() < count; ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        REQUIRE(lines_of(out()).size() == count);
+    }
+    std::string out() const { return read(out_); }
+    std::string error() const { return read(error_); }
+
+private:
+    std::string out_, error_;
+    pid_t child_ = 0;
+    int input_ = -1;
+};
+
+struct Result {
+    int status;
+    std::string out, error;
+};
+
+Result run(Folder const& folder, Words words) {
+    Program program(folder, std::move(words));
+    int const status = program.wait();
+    return {status, program.out(), program.error()};
+}
+
+Words pictures() {
+    Words names;
+    for (auto const& entry : fs::directory_iterator(photos))
+        if (entry.path().extension() == ".jpg" || entry.path().extension() == ".png")
+            names.push_back(entry.path().string());
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+Words operator+(Words left, Words const& right) {
+    left.insert(left.end(), right.begin(), right.end());
+    return left;
+}
+
+} // namespace
+
+#if BLIP_HAS_GOLDEN_CAPTIONER_GENERATE
+TEST_CASE("the program says what the library says, in order, whatever the batch", "[golden]") {
+    using Captioner = blip::Captioner<blip::config::golden_captioner_generate, blip::Cpu<float>>;
+    auto const captioner = Captioner::load(model);
+    std::string expected;
+    for (auto const& path : pictures())
+        expected += path + "\t" + captioner.generate(blip::read_image(path)).front().text + "\n";
+    Folder const folder;
+    for (auto const* batch : {"1", "3", "8", "100"}) {
+        auto const result = run(folder, {model, photos, "--batch", batch, "--threads", "2"});
+        CHECK(result.status == 0);
+        CHECK(result.error == "");
+        CHECK(result.out == expected);
+    }
+}
+#endif
+
+TEST_CASE("broken files are reported and do not stop the run", "[golden]") {
+    Folder const folder;
+    std::ofstream(folder / "bad.jpg") << "no picture";
+    auto const all = pictures();
+    Words const inputs{folder / "none.png", all[0], folder / "bad.jpg", all[1]};
+    auto const text = run(folder, Words{model} + inputs);
+    CHECK(text.status == 1);
+    auto const rows = lines_of(text.out);
+    REQUIRE(rows.size() == 4);
+    CHECK(rows[0].starts_with(inputs[0] + "\terror: "));
+    CHECK(rows[2].starts_with(inputs[2] + "\terror: "));
+    CHECK(rows[3].starts_with(inputs[3] + "\t"));
+    CHECK(lines_of(text.error).size() == 2);
+
+    auto const json = run(folder, Words{model} + inputs + Words{"--format", "json"});
+    CHECK(json.status == 1);
+    auto const array = nlohmann::json::parse(json.out);
+    REQUIRE(array.size() == 4);
+    CHECK(array[0].contains("error"));
+    CHECK(array[1]["captions"].size() == 1);
+    CHECK(array[3]["path"] == inputs[3]);
+    auto const csv = run(folder, Words{model} + inputs + Words{"--format", "csv"});
+    CHECK(lines_of(csv.out).size() == 5);
+}
+
+TEST_CASE("mistakes end with status 2 and say what to do", "[golden]") {
+    Folder const folder;
+    auto const picture = pictures().front();
+    auto check = [&](Words words, std::string const& must_say) {
+        auto const result = run(folder, std::move(words));
+        CHECK(result.status == 2);
+        CHECK(result.out == "");
+        INFO(result.error);
+        CHECK(result.error.find(must_say) != std::string::npos);
+    };
+    check({}, "MODEL is missing");
+    check({model}, "PATH is missing");
+    check({folder / "none", picture}, "no such model folder");
+    check({model, picture, "--beams", "0"}, "--beams");
+    check({model, picture, "--beams", "2", "--count", "3"}, "--beams 3");
+    check({model, picture, "--top-p", "0.5"}, "--sample");
+    check({model, picture, "--sample", "--top-p", "0"}, "--top-p");
+    check({model, picture, "--resume"}, "--output");
+    check({model, picture, "--resume", "--output", folder / "o.json"}, "jsonl");
+    check({model, picture, "--image-size", "7"}, "BLIP_MODELS");
+    check({model, "@" + (folder / "none")}, "no such list");
+    check({model, folder.path.string()}, "no pictures found");
+    check({model, "--random-model", folder / "m"}, "takes no MODEL");
+    check({"--random-model", folder / "m", "--size", "none"}, "no size \"none\"");
+    CHECK(run(folder, {"--help"}).status == 0);
+}
+
+TEST_CASE("an existing output is kept unless asked otherwise", "[golden]") {
+    Folder const folder;
+    auto const output = folder / "o.csv";
+    Words const words{model, pictures()[0], "--output", output};
+    CHECK(run(folder, words).status == 0);
+    auto const first = read(output);
+    CHECK(first.starts_with("path,"));
+    auto const again = run(folder, words);
+    CHECK(again.status == 2);
+    CHECK(again.error.find("--resume") != std::string::npos);
+    CHECK(read(output) == first);
+    CHECK(run(folder, words + Words{"--force"}).status == 0);
+    CHECK(read(output) == first);
+}
+
+TEST_CASE("a killed run is continued to the same bytes, samples included", "[golden]") {
+    Folder const folder;
+    auto all = pictures();
+    all.insert(all.begin() + 2, folder / "none.jpg");
+    auto const output = folder / "o.jsonl", page = folder / "o.html";
+    Words const words =
+        Words{model} + all + Words{"--sample", "--seed",   "5",    "--count", "2", "--batch",
+                                   "3",        "--output", output, "--html",  page};
+    CHECK(run(folder, words).status == 1);
+    auto const whole = read(output), whole_page = read(page);
+    auto const rest = words + Words{"--resume"};
+    for (std::size_t part = 0; part <= 6; ++part) {
+        std::ofstream(output, std::ios::binary) << whole.substr(0, whole.size() * part / 6);
+        std::ofstream(page, std::ios::binary)
+            << whole_page.substr(0, whole_page.size() * ((part * 5) % 7) / 6);
+        CHECK(run(folder, rest).status == 1);
+        CHECK(read(output) == whole);
+        CHECK(read(page) == whole_page);
+    }
+    auto const other = run(folder, Words{model, all[1], "--output", output, "--resume"});
+    CHECK(other.status == 2);
+    CHECK(other.error.find("another picture") != std::string::npos);
+    CHECK(read(output) == whole);
+}
+
+TEST_CASE("sidecars are written beside pictures and kept by --resume", "[golden]") {
+    Folder const folder;
+    for (auto const* name : {"a.jpg", "b.jpg"})
+        fs::copy_file(photos + "/rocket.jpg", folder / name);
+    Words const words{model, folder.path.string(), "--sidecar"};
+    auto const result = run(folder, words);
+    CHECK(result.status == 0);
+    auto const caption = read(folder / "a.txt");
+    CHECK(lines_of(result.out)[0] == (folder / "a.jpg") + "\t" + lines_of(caption)[0]);
+    std::ofstream(folder / "a.txt") << "mine";
+    fs::remove(folder / "b.txt");
+    auto const resumed = run(folder, words + Words{"--resume"});
+    CHECK(resumed.status == 0);
+    CHECK(lines_of(resumed.out).size() == 1);
+    CHECK(read(folder / "a.txt") == "mine");
+    CHECK(read(folder / "b.txt") == caption);
+    CHECK(run(folder, words).status == 0);
+    CHECK(read(folder / "a.txt") == caption);
+}
+
+TEST_CASE("results stream out, and an interrupt ends the run in order", "[golden]") {
+    Folder const folder;
+    auto const all = pictures();
+    for (auto const* format : {"text", "jsonl"}) {
+        Program program(folder, {model, "-", "--batch", "1", "--format", format});
+        for (std::size_t i = 0; i < 3; ++i) {
+            program.type(all[i] + "\n");
+            program.await_lines(i + 1);
+        }
+        CHECK(program.end(SIGINT) == 130);
+        CHECK(lines_of(program.out()).size() == 3);
+        CHECK(program.error().find("interrupted after 3 pictures") != std::string::npos);
+        CHECK(program.error().find("--output") != std::string::npos);
+    }
+    auto const output = folder / "o.txt";
+    {
+        Program program(folder, {model, "-", "--batch", "1", "--output", output});
+        program.type(all[0] + "\n" + all[1] + "\n");
+        for (int i = 0; i < 3000 && lines_of(read(output)).size() < 2; ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        CHECK(program.end(SIGINT) == 130);
+        CHECK(program.error().find("--resume") != std::string::npos);
+    }
+    CHECK(run(folder, Words{model} + all + Words{"--output", output, "--resume"}).status == 0);
+    CHECK(read(output) == run(folder, Words{model} + all).out);
+}
+
+#endif

@@ -1,0 +1,108 @@
+#include <support/catch.hpp>
+
+#include <blip/layers/cross_attention.hpp>
+#include <support/check_layer.hpp>
+
+using namespace blip;
+
+template <class B>
+using Small = CrossAttention<6, 2, 5, B>;
+
+namespace {
+
+constexpr int batch = 2, length = 3, states = 4;
+constexpr unsigned char mask[] = {1, 1, 0, 1, 0, 1, 1, 1};
+
+void check(test::CheckOptions options, auto settings, unsigned char const* which) {
+    options.batch = batch;
+    options.length = length;
+    test::check_contract<Small>(
+        {batch * length * 6, batch * states * 5}, options, settings,
+        [&]<class B>(Small<B> const& layer, auto& cache, Context<B>& ctx, auto const& x) {
+            return layer.forward({x[0], batch, length}, cache, ctx, {{x[1], batch, states}, which});
+        },
+        [&]<class B>(Small<B> const& layer, auto dy, auto const& cache, auto& grad, Context<B>& ctx,
+                     auto const& x) {
+            auto const gradient = ctx.template tokens<5>(batch, states);
+            B::zero(ctx.engine, gradient.data, gradient.size());
+            auto const dx = layer.backward(dy, cache, grad, ctx,
+                                           {{x[1], batch, states}, which, gradient});
+            return std::vector{dx.data, gradient.data};
+        });
+}
+
+} // namespace
+
+TEST_CASE("cross-attention keeps the contract, for text and for the states it looks at") {
+    check({}, test::default_settings, nullptr);
+    check({}, test::default_settings, mask);
+    check({.mode = Mode::train}, [](auto& layer) { layer.dropout = 0.3; }, mask);
+}
+
+TEST_CASE("cross-attention adds to the gradient of the states, or leaves it out") {
+    using B = Reference<double>;
+    B::Engine engine;
+    Weights<Small<B>> weights(engine);
+    test::randomize(weights, engine, {1, 0});
+    Arena<B> arena;
+    Context<B> ctx{engine, arena};
+    auto x = test::random_values(18, {2, 0}), s = test::random_values(20, {3, 0});
+    auto dy = test::random_values(18, {4, 0});
+    Tokens<6, B> const text{x.data(), 1, 3}, dtext{dy.data(), 1, 3};
+    auto const run = [&](double start, bool wanted) {
+        std::vector<double> gradient(20, start);
+        EncoderStates<5, B> encoder{{s.data(), 1, 4}};
+        if (wanted)
+            encoder.gradient = {gradient.data(), 1, 4};
+        Small<B>::Cache cache;
+        Weights<Small<B>::Grad> grad(engine);
+        weights->forward(text, cache, ctx, encoder);
+        auto const dx = weights->backward(dtext, cache, *grad, ctx, encoder);
+        return std::tuple{gradient, std::vector<double>(dx.data, dx.data + 18),
+                          test::parameter_values(grad, engine)};
+    };
+    auto const [from_zero, dx, grad] = run(0, true);
+    auto const [from_ten, same_dx, same_grad] = run(10, true);
+    auto const [untouched, dx_alone, grad_alone] = run(10, false);
+    CHECK(untouched == std::vector<double>(20, 10.0));
+    CHECK((dx == same_dx && dx == dx_alone && grad == same_grad && grad == grad_alone));
+    for (std::size_t i = 0; i < 20; ++i)
+        CHECK(from_ten[i] == Approx(from_zero[i] + 10).epsilon(1e-14));
+}
+
+TEST_CASE("cross-attention ignores masked states and tells its probabilities") {
+    using B = Reference<double>;
+    B::Engine engine;
+    Weights<Small<B>> weights(engine);
+    test::randomize(weights, engine, {5, 0});
+    Arena<B> arena;
+    Context<B> ctx{engine, arena};
+    auto x = test::random_values(batch * length * 6, {6, 0});
+    auto s = test::random_values(batch * states * 5, {7, 0});
+    EncoderStates<5, B> const encoder{{s.data(), batch, states}, mask};
+    auto const forward = [&] {
+        Small<B>::Cache cache;
+        auto const y = weights->forward({x.data(), batch, length}, cache, ctx, encoder);
+        return std::vector<double>(y.data, y.data + y.size());
+    };
+    Small<B>::Cache cache;
+    weights->forward({x.data(), batch, length}, cache, ctx, encoder);
+    std::vector<double> p(batch * 2 * length * states);
+    weights->probabilities(cache, ctx, encoder, p.data());
+    for (std::size_t row = 0; row < batch * 2 * length; ++row) {
+        double sum = 0;
+        for (std::size_t key = 0; key < states; ++key) {
+            double const value = p[row * states + key];
+            CHECK((value == 0) == (mask[row / (2 * length) * states + key] == 0));
+            sum += value;
+        }
+        CHECK(sum == Approx(1).epsilon(1e-14));
+    }
+    auto const before = forward();
+    for (std::size_t i : {2u, 4u})
+        for (std::size_t c = 0; c < 5; ++c)
+            s[i * 5 + c] = 1e3;
+    CHECK(forward() == before);
+    s[0] += 1;
+    CHECK(forward() != before);
+}

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <blip/core/random.hpp>
+#include <blip/core/weights.hpp>
+
+namespace blip::test {
+
+/// `count` numbers, uniform in [-scale, scale).
+inline std::vector<double> random_values(std::ptrdiff_t count, RandomKey key, double scale = 1) {
+    std::vector<double> values(static_cast<std::size_t>(count));
+    for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = scale * (2 * random_uniform(key, i) - 1);
+    return values;
+}
+
+/// Every parameter of `weights` one after another, without the padding between them.
+template <class Model>
+std::vector<double> parameter_values(Weights<Model> const& weights,
+                                     typename Model::backend::Engine& engine) {
+    using B = typename Model::backend;
+    std::vector<double> all;
+    for_each_parameter(*weights, [&](std::string const&, auto& parameter) {
+        auto const count = std::remove_cvref_t<decltype(parameter)>::size;
+        auto const first = all.size();
+        all.resize(first + static_cast<std::size_t>(count));
+        B::download(engine, all.data() + first,
+                    static_cast<typename B::scalar const*>(parameter.data), count);
+    });
+    return all;
+}
+
+/// The inverse of `parameter_values`, for weights in `Layout::rows`.
+template <class Model>
+void set_parameters(Weights<Model>& weights, typename Model::backend::Engine& engine,
+                    std::vector<double> const& values) {
+    std::size_t first = 0;
+    for_each_parameter(*weights, [&](std::string const&, auto& parameter) {
+        auto const count = std::remove_cvref_t<decltype(parameter)>::size;
+        Model::backend::upload(engine, parameter.data, values.data() + first, count);
+        first += static_cast<std::size_t>(count);
+    });
+}
+
+/// All parameters uniform in [-scale, scale). The same key gives the same numbers on every backend.
+template <class Model>
+void randomize(Weights<Model>& weights, typename Model::backend::Engine& engine, RandomKey key,
+               double scale = 0.5) {
+    set_parameters(weights, engine, random_values(count_parameters<Model>(), key, scale));
+}
+
+} // namespace blip::test
