@@ -8,14 +8,13 @@
 #include <ctime>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iostream>
-#include <map>
 #include <memory>
 #include <numbers>
-#include <span>
+#include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -89,13 +88,18 @@ auto load(Arguments const& a, char const* folder) {
 
 /// 20 new tokens whatever the model thinks: the end token is banned until the length limit.
 blip::CaptionOptions forced(int beams) {
-    return {.prompt = "", .beams = beams, .max_new_tokens = 20, .min_length = 1000};
+    blip::CaptionOptions options;
+    options.prompt = "";
+    options.beams = beams;
+    options.max_new_tokens = 20;
+    options.min_length = 1000;
+    return options;
 }
 
 void require_tokens(blip::Caption const& caption) {
     if (caption.token_log_probabilities.size() != 20)
-        throw blip::Error(blip::join("expected 20 new tokens, found ",
-                                     caption.token_log_probabilities.size()));
+        throw blip::Error(
+            blip::join("expected 20 new tokens, found ", caption.token_log_probabilities.size()));
 }
 
 Work preprocess_384(Arguments const& a) {
@@ -181,10 +185,9 @@ public:
         blip::Scope scope(arena_);
         gradient_.zero(engine_);
         typename Network::Cache cache;
-        double const loss =
-            weights_->loss({pixels_.data(), batch_},
-                           {ids_.data(), positions_.data(), nullptr, batch_, length}, labels_,
-                           {.smoothing = 0.1}, cache, context);
+        double const loss = weights_->loss(
+            {pixels_.data(), batch_}, {ids_.data(), positions_.data(), nullptr, batch_, length},
+            labels_, {.smoothing = 0.1}, cache, context);
         if (!std::isfinite(loss))
             throw blip::Error("the loss is not finite");
         weights_->backward(cache, *gradient_, context);
@@ -236,8 +239,8 @@ double rounded(double value, double unit) {
     return std::round(value / unit) * unit;
 }
 
-void print_line(std::string const& name, Arguments const& a, std::vector<double> seconds,
-                int items, long peak, double own, double others, json detail) {
+void print_line(std::string const& name, Arguments const& a, std::vector<double> seconds, int items,
+                long peak, double own, double others, json detail) {
     auto sorted = seconds;
     std::sort(sorted.begin(), sorted.end());
     auto const n = sorted.size();
@@ -369,7 +372,8 @@ int main(int count, char** values) {
     }
     a.measures.push_back(cold_start);
     CLI::App app("Times this library on the measures of benchmarks/peers");
-    app.add_option("--models", a.models, "folder with caption_base, caption_base_224, caption_large")
+    app.add_option("--models", a.models,
+                   "folder with caption_base, caption_base_224, caption_large")
         ->required();
     app.add_option("--photos", a.photos, "folder of JPEG files; the first 16 are used");
     app.add_option("--measures", a.measures, "comma-separated: " + known + cold_start)

@@ -80,8 +80,10 @@ fuzzing() {
     cmake --build build/fuzz -j "$jobs" || return 1
     for program in build/fuzz/bin/fuzz_*; do
         name=${program##*/fuzz_}
-        seeds=()
-        [ ! -d "tests/data/fuzz/$name" ] || seeds=("tests/data/fuzz/$name")
+        case $name in
+        image) seeds=(tests/data/fuzz/jpeg tests/data/fuzz/png tests/data/formats) ;;
+        *) seeds=("tests/data/fuzz/$name") ;;
+        esac
         mkdir -p "build/fuzz/corpus/$name"
         if "$program" -max_total_time=5 -rss_limit_mb=1024 -timeout=10 -print_final_stats=0 -verbosity=0 \
             -artifact_prefix="build/fuzz/$name-" "build/fuzz/corpus/$name" "${seeds[@]}" \

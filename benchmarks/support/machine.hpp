@@ -86,8 +86,9 @@ double least_seconds(int repeats, Function const& function) {
 inline Machine measure_machine(blip::cpu::Engine& engine) {
     std::size_t const threads = engine.threads();
     constexpr std::size_t rounds = 1'000'000;
-    double const multiply = detail::least_seconds(
-        5, [&] { engine.parallel_for(threads, [](std::size_t) { detail::multiply_add(rounds); }); });
+    double const multiply = detail::least_seconds(5, [&] {
+        engine.parallel_for(threads, [](std::size_t) { detail::multiply_add(rounds); });
+    });
     double const operations = 2.0 * 20 * static_cast<double>(blip::cpu::lanes * rounds * threads);
 
     std::size_t const count = std::size_t{1} << 26;

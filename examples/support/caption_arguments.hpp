@@ -51,8 +51,14 @@ struct CaptionArguments {
 
 namespace detail {
 
+/// The same check without a word in --help.
+inline CLI::Validator silent(CLI::Validator const& check) {
+    return check.description("");
+}
+
 inline void add_search_options(CLI::App& app, CaptionArguments& a) {
-    CLI::Range const count(1, 1024), length(1, 1 << 16), from_zero(0, 1 << 24);
+    auto const count = silent(CLI::Range(1, 1024)), length = silent(CLI::Range(1, 1 << 16));
+    auto const from_zero = silent(CLI::Range(0, 1 << 24)), positive = silent(CLI::PositiveNumber);
     auto& o = a.options;
     std::string const group = "Captions";
     app.add_option("--prompt", o.prompt, "How captions begin; \"\" for nothing")->group(group);
@@ -74,7 +80,7 @@ inline void add_search_options(CLI::App& app, CaptionArguments& a) {
         ->check(from_zero)
         ->group(group);
     app.add_option("--top-p", o.top_p, "Sample from the likeliest tokens with this share; 1: all")
-        ->check(CLI::Range(0.0, 1.0))
+        ->check(silent(CLI::Range(0.0, 1.0)))
         ->needs(sample)
         ->group(group);
     app.add_option("--top-k", o.top_k, "Sample from this many likeliest tokens; 0: all")
@@ -82,12 +88,12 @@ inline void add_search_options(CLI::App& app, CaptionArguments& a) {
         ->needs(sample)
         ->group(group);
     app.add_option("--temperature", o.temperature, "Above 1 samples wilder, below 1 tamer")
-        ->check(CLI::PositiveNumber)
+        ->check(positive)
         ->needs(sample)
         ->group(group);
     app.add_option("--seed", o.seed, "Of samples and of --random-model's weights")->group(group);
     app.add_option("--repetition-penalty", o.repetition_penalty, "Above 1: fewer repetitions")
-        ->check(CLI::PositiveNumber)
+        ->check(positive)
         ->group(group);
     app.add_option("--length-penalty", o.length_penalty,
                    "Exponent of the length that beam scores are divided by")
@@ -101,7 +107,7 @@ inline void add_output_options(CLI::App& app, CaptionArguments& a) {
     std::string const group = "Output";
     app.add_option("--format", a.format,
                    "text, json, jsonl or csv (default: as --output ends, else text)")
-        ->check(CLI::IsMember({"text", "json", "jsonl", "csv"}))
+        ->check(silent(CLI::IsMember({"text", "json", "jsonl", "csv"})))
         ->group(group);
     app.add_option("--output", a.output, "Write to FILE, not to standard output")
         ->type_name("FILE")
@@ -122,7 +128,6 @@ inline void add_output_options(CLI::App& app, CaptionArguments& a) {
 /// Describes all options to `app`; values go to `a`.
 inline void add_caption_options(CLI::App& app, CaptionArguments& a) {
     using blip::Compatibility;
-    app.option_defaults()->ignore_underscore();
     app.add_option("model", a.model, "Folder of a model, or its weights file")->type_name("MODEL");
     app.add_option("paths", a.paths,
                    "Pictures, folders of pictures, @FILE with a path a line, or - for such a list "
@@ -133,18 +138,19 @@ inline void add_caption_options(CLI::App& app, CaptionArguments& a) {
                  "Turn pictures upright as the camera noted (the published models do not)");
     app.add_option("--batch", a.batch, "Pictures that go through the model together")
         ->capture_default_str()
-        ->check(CLI::Range(1, 1024));
+        ->check(detail::silent(CLI::Range(1, 1024)));
     app.add_option("--threads", a.threads, "Threads that compute (default: all)")
-        ->check(CLI::Range(1, 1024));
+        ->check(detail::silent(CLI::Range(1, 1024)));
     app.add_option("--image-size", a.image_size, "Side in pixels that pictures are resized to")
-        ->check(CLI::Range(1, 1 << 14));
+        ->check(detail::silent(CLI::Range(1, 1 << 14)));
     app.add_option("--compatibility", a.compatibility,
                    "Follow salesforce (the authors), hugging_face, or strict (hugging_face "
                    "without its padding quirk)")
-        ->transform(CLI::CheckedTransformer(
+        ->transform(detail::silent(CLI::CheckedTransformer(
             std::map<std::string, Compatibility>{{"salesforce", Compatibility::salesforce},
                                                  {"hugging_face", Compatibility::hugging_face},
-                                                 {"strict", Compatibility::strict}}));
+                                                 {"strict", Compatibility::strict}})))
+        ->type_name("NAME");
     detail::add_search_options(app, a);
     detail::add_output_options(app, a);
     auto* random = app.add_option("--random-model", a.random_model,

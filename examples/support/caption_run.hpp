@@ -48,6 +48,7 @@ public:
     /// Returns the exit status. Throws FileError when an output cannot be written.
     int run() {
         progress_.continue_from(done_);
+        progress_.draw();
         std::jthread counter;
         if (progress_.is_shown())
             counter = std::jthread([this](std::stop_token stop) { count(stop); });

@@ -58,8 +58,11 @@ Outcome outcome(Mode mode, auto settings) {
     auto const draws = ctx.draws;
     auto const dx = weights->backward({dy.data(), 6, 5}, cache, *grad, ctx);
     CHECK(ctx.draws == draws);
-    return {{y.data, y.data + y.size()}, {dx.data, dx.data + dx.size()},
-            test::parameter_values(grad, engine), arena.peak_bytes(), draws};
+    return {{y.data, y.data + y.size()},
+            {dx.data, dx.data + dx.size()},
+            test::parameter_values(grad, engine),
+            arena.peak_bytes(),
+            draws};
 }
 
 void check_same(Outcome const& a, Outcome const& b) {
@@ -111,5 +114,6 @@ TEST_CASE("without backward a stack needs the memory of one block") {
         weights->forward({x.data(), 2, 5}, cache, ctx);
         return arena.peak_bytes();
     };
-    CHECK(peak(static_cast<Stack<Pre<B>, 9>*>(nullptr)) == peak(static_cast<Stack<Pre<B>, 2>*>(nullptr)));
+    CHECK(peak(static_cast<Stack<Pre<B>, 9>*>(nullptr)) ==
+          peak(static_cast<Stack<Pre<B>, 2>*>(nullptr)));
 }

@@ -87,7 +87,9 @@ bool passes(test::ContractReport const& r) {
 
 } // namespace
 
-TEST_CASE("the contract's check accepts a layer that keeps it") { CHECK(passes(measure<Flaw::none>())); }
+TEST_CASE("the contract's check accepts a layer that keeps it") {
+    CHECK(passes(measure<Flaw::none>()));
+}
 
 TEST_CASE("the contract's check finds every broken rule") {
     CHECK(measure<Flaw::forgets_bias>().adjoint > 1e-6);

@@ -25,8 +25,8 @@ void check(test::CheckOptions options, auto settings, unsigned char const* which
                      auto const& x) {
             auto const gradient = ctx.template tokens<5>(batch, states);
             B::zero(ctx.engine, gradient.data, gradient.size());
-            auto const dx = layer.backward(dy, cache, grad, ctx,
-                                           {{x[1], batch, states}, which, gradient});
+            auto const dx =
+                layer.backward(dy, cache, grad, ctx, {{x[1], batch, states}, which, gradient});
             return std::vector{dx.data, gradient.data};
         });
 }
@@ -36,7 +36,8 @@ void check(test::CheckOptions options, auto settings, unsigned char const* which
 TEST_CASE("cross-attention keeps the contract, for text and for the states it looks at") {
     check({}, test::default_settings, nullptr);
     check({}, test::default_settings, mask);
-    check({.mode = Mode::train}, [](auto& layer) { layer.dropout = 0.3; }, mask);
+    check(
+        {.mode = Mode::train}, [](auto& layer) { layer.dropout = 0.3; }, mask);
 }
 
 TEST_CASE("cross-attention adds to the gradient of the states, or leaves it out") {

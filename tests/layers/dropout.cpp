@@ -21,7 +21,8 @@ auto probability(double p) {
 
 /// One call on ones: what each number is multiplied by.
 template <class Layer>
-std::vector<double> factors(double p, int batch, int length, RandomKey random, std::uint64_t draws) {
+std::vector<double> factors(double p, int batch, int length, RandomKey random,
+                            std::uint64_t draws) {
     R::Engine engine;
     Arena<R> arena;
     Context<R> ctx{engine, arena, Keep::everything, Mode::train, random, draws};
@@ -36,7 +37,8 @@ std::vector<double> factors(double p, int batch, int length, RandomKey random, s
 
 TEST_CASE("dropout keeps the contract in training and in evaluation") {
     test::check_layer<3, Element>({.mode = Mode::train}, probability(0.4));
-    test::check_layer<3, DropPath>({.batch = 16, .length = 2, .mode = Mode::train}, probability(0.4));
+    test::check_layer<3, DropPath>({.batch = 16, .length = 2, .mode = Mode::train},
+                                   probability(0.4));
     test::check_layer<3, Element>({}, probability(0.4));
     test::check_layer<3, Element>({.mode = Mode::train}, probability(0));
 }

@@ -8,7 +8,9 @@ using namespace blip;
 template <class B>
 using Small = Mlp<5, 9, B>;
 
-TEST_CASE("an MLP keeps the contract") { test::check_layer<5, Small>(); }
+TEST_CASE("an MLP keeps the contract") {
+    test::check_layer<5, Small>();
+}
 
 TEST_CASE("an MLP is down(gelu(up(x)))") {
     using B = Reference<double>;

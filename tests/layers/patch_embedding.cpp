@@ -60,9 +60,10 @@ TEST_CASE("a patch embedding is a convolution with a class token in front and po
                     for (int c = 0; c < 3; ++c)
                         for (int i = 0; i < 2; ++i)
                             for (int j = 0; j < 2; ++j)
-                                wanted += weights->projection.weight.data[((o * 3 + c) * 2 + i) * 2 + j] *
-                                          x[static_cast<std::size_t>(
-                                              ((item * 3 + c) * 6 + top + i) * 6 + left + j)];
+                                wanted +=
+                                    weights->projection.weight.data[((o * 3 + c) * 2 + i) * 2 + j] *
+                                    x[static_cast<std::size_t>(((item * 3 + c) * 6 + top + i) * 6 +
+                                                               left + j)];
                 }
                 CHECK(y.data[(item * 10 + t) * 5 + o] == Approx(wanted).epsilon(1e-13));
             }

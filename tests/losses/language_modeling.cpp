@@ -28,19 +28,20 @@ Outcome loss(std::vector<double> logits, std::vector<int> const& labels, int bat
     LanguageModelingLoss<R> const criterion{options};
     LanguageModelingLoss<R>::Cache cache;
     int const length = static_cast<int>(labels.size()) / batch;
-    criterion.forward(Tokens<Vocabulary, R>{logits.data(), batch, length}, labels, weights, cache, ctx);
+    criterion.forward(Tokens<Vocabulary, R>{logits.data(), batch, length}, labels, weights, cache,
+                      ctx);
     auto const d = criterion.backward<Vocabulary>(cache);
     CHECK((d.batch == batch && d.length == length));
-    return {criterion.total(cache, ctx), criterion.per_item(cache, ctx), {d.data, d.data + d.size()}};
+    return {
+        criterion.total(cache, ctx), criterion.per_item(cache, ctx), {d.data, d.data + d.size()}};
 }
 
 /// Fixtures may have any vocabulary up to 160; the type wants it at compile time.
 template <int... Sizes>
 Outcome dispatch(int vocabulary, std::integer_sequence<int, Sizes...>, auto const&... arguments) {
     Outcome outcome;
-    bool const known = ((vocabulary == Sizes + 1 &&
-                         (outcome = loss<Sizes + 1>(arguments...), true)) ||
-                        ...);
+    bool const known =
+        ((vocabulary == Sizes + 1 && (outcome = loss<Sizes + 1>(arguments...), true)) || ...);
     if (!known)
         FAIL("the fixture's vocabulary is larger than this test compiles in");
     return outcome;
@@ -74,7 +75,8 @@ void check_golden(std::string const& folder, SmoothingRule rule) {
         auto const weighted = mean ? plain : run(options, ramp);
         CHECK(test::relative_difference(mean ? std::vector{plain.total} : plain.items,
                                         expected[name].values) < 1e-10);
-        CHECK(test::relative_difference(weighted.gradient, expected[name + ".grad"].values) < 1e-10);
+        CHECK(test::relative_difference(weighted.gradient, expected[name + ".grad"].values) <
+              1e-10);
     }
     CHECK(found > 0);
 }
@@ -177,7 +179,9 @@ TEST_CASE("logits of any size do not overflow") {
 
 TEST_CASE("labels that cannot be are refused") {
     std::vector<double> const logits(2 * 4 * 5);
-    auto const with = [&](std::vector<int> const& l, int batch) { return loss<5>(logits, l, batch, {}); };
+    auto const with = [&](std::vector<int> const& l, int batch) {
+        return loss<5>(logits, l, batch, {});
+    };
     CHECK_THROWS_AS(with({0, 5, 0, 0, 0, 0, 0, 0}, 2), ArgumentError);
     CHECK_THROWS_AS(with({0, -1, 0, 0, 0, 0, 0, 0}, 2), ArgumentError);
     CHECK_THROWS_AS(with(std::vector<int>(8, skipped), 2), ArgumentError);
@@ -187,16 +191,16 @@ TEST_CASE("labels that cannot be are refused") {
     Context<R> ctx{engine, arena};
     LanguageModelingLoss<R>::Cache cache;
     std::vector<int> const seven(7);
-    CHECK_THROWS_WITH(LanguageModelingLoss<R>{}.forward(Tokens<5, R>{all.data(), 2, 4}, seven, {},
-                                                        cache, ctx),
-                      "language-modeling loss: expected 8 labels, found 7");
+    CHECK_THROWS_WITH(
+        LanguageModelingLoss<R>{}.forward(Tokens<5, R>{all.data(), 2, 4}, seven, {}, cache, ctx),
+        "language-modeling loss: expected 8 labels, found 7");
     std::vector<int> const eight(8);
     std::vector<double> const one_weight(1);
     CHECK_THROWS_AS(LanguageModelingLoss<R>{{.reduction = Reduction::sum_per_item}}.forward(
                         Tokens<5, R>{all.data(), 2, 4}, eight, one_weight, cache, ctx),
                     ArgumentError);
     // Sums have a value, 0, where nothing is supervised.
-    auto const none = loss<5>(logits, std::vector<int>(8, skipped), 2,
-                              {.reduction = Reduction::sum_per_item});
+    auto const none =
+        loss<5>(logits, std::vector<int>(8, skipped), 2, {.reduction = Reduction::sum_per_item});
     CHECK(none.items == std::vector<double>{0, 0});
 }

@@ -10,7 +10,8 @@ using namespace blip;
 
 namespace {
 
-constexpr int labels[] = {ignored_target, ignored_target, 0, 7, ignored_target, 4, 5, ignored_target};
+constexpr int labels[] = {ignored_target, ignored_target, 0, 7, ignored_target, 4, 5,
+                          ignored_target};
 
 /// The captioner seen as a layer whose result is the loss of every position.
 template <class C, class B>
@@ -47,7 +48,8 @@ void check(Mode mode, auto settings) {
             B::upload(ctx.engine, images, pixels.data(), std::ssize(pixels));
             return layer.forward(images, cache, ctx);
         },
-        []<class B>(Tested<B> const& layer, auto, auto& cache, auto& grad, Context<B>& ctx, auto const&) {
+        []<class B>(Tested<B> const& layer, auto, auto& cache, auto& grad, Context<B>& ctx,
+                    auto const&) {
             layer.network.backward(cache, grad.network, ctx);
             return std::vector<typename B::scalar*>{};
         });
@@ -69,8 +71,8 @@ std::vector<double> gradient(Mode mode, int calls, double& loss, std::size_t& pe
         Context<B> ctx{engine, arena, Keep::everything, mode, {3, 0}};
         typename Network::Cache cache;
         loss = weights->loss({images.data(), 2},
-                             {test::tiny_ids, test::tiny_positions, test::tiny_mask, 2, 4}, labels, {},
-                             cache, ctx);
+                             {test::tiny_ids, test::tiny_positions, test::tiny_mask, 2, 4}, labels,
+                             {}, cache, ctx);
         weights->backward(cache, *grad, ctx);
     }
     peak = arena.peak_bytes();

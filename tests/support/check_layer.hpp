@@ -85,8 +85,8 @@ inline void fill_with_nan(Arena<Real>& arena) {
 
 } // namespace detail
 
-/// Measures the contract. `settings(layer)` sets epsilons and probabilities. `input_sizes`: how many
-/// numbers each differentiable input has, x first. With `x` the pointers to the inputs,
+/// Measures the contract. `settings(layer)` sets epsilons and probabilities. `input_sizes`: how
+/// many numbers each differentiable input has, x first. With `x` the pointers to the inputs,
 ///
 ///     forward(layer, cache, ctx, x)                  gives a view with `data` and `size()`,
 ///     backward(layer, dy, cache, grad, ctx, x)       gives the pointers to their gradients.
@@ -146,9 +146,8 @@ ContractReport measure_contract(std::vector<std::ptrdiff_t> const& input_sizes,
     std::vector<double*> x;
     for (auto& input : kept)
         x.push_back(input.data());
-    auto const u = options.cotangent == Cotangent::ones
-                       ? std::vector<double>(slopes.size(), 1.0)
-                       : random_values(std::ssize(slopes), key(5));
+    auto const u = options.cotangent == Cotangent::ones ? std::vector<double>(slopes.size(), 1.0)
+                                                        : random_values(std::ssize(slopes), key(5));
     Arena<Real> arena;
 
     struct Result {
@@ -196,7 +195,8 @@ ContractReport measure_contract(std::vector<std::ptrdiff_t> const& input_sizes,
     report.arena_reusable = detail::same_bits(second.y, first.y) &&
                             detail::same_bits(parameter_values(again, engine), doubled);
     for (std::size_t i = 0; i < first.dx.size(); ++i)
-        report.arena_reusable = report.arena_reusable && detail::same_bits(second.dx[i], first.dx[i]);
+        report.arena_reusable =
+            report.arena_reusable && detail::same_bits(second.dx[i], first.dx[i]);
     run(again);
     for (double& value : doubled)
         value *= 2;
@@ -234,8 +234,8 @@ void check_contract(std::vector<std::ptrdiff_t> const& input_sizes, CheckOptions
     }
 }
 
-/// The contract of a layer from Tokens<In> to tokens; `extra` are arguments that are not differentiated
-/// (masks), passed to forward and backward alike.
+/// The contract of a layer from Tokens<In> to tokens; `extra` are arguments that are not
+/// differentiated (masks), passed to forward and backward alike.
 template <int In, template <class> class Tested>
 void check_layer(CheckOptions const& options, auto settings, auto const&... extra) {
     auto const tokens = [&]<class B>(Context<B>&, auto const& x) {

@@ -13,7 +13,8 @@ struct tiny_vision {
 
 template <int Recompute>
 struct tiny_text {
-    static constexpr int vocabulary = 11, positions = 7, width = 6, depth = 2, heads = 3, hidden = 9;
+    static constexpr int vocabulary = 11, positions = 7, width = 6, depth = 2, heads = 3,
+                         hidden = 9;
     static constexpr int encoder_width = 8, recompute = Recompute;
 };
 

@@ -55,6 +55,9 @@ struct LanguageModelingLoss {
         if (labels.size() != count)
             throw ArgumentError(
                 join("language-modeling loss: expected ", count, " labels, found ", labels.size()));
+        if (!item_weights.empty() && std::ssize(item_weights) != logits.batch)
+            throw ArgumentError(join("language-modeling loss: expected ", logits.batch,
+                                     " item weights, found ", item_weights.size()));
         std::vector<int> targets(count, -1);
         std::vector<double> target_weights(count), uniform_weights(count);
         auto const length = static_cast<std::size_t>(logits.length);

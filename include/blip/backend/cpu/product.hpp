@@ -93,8 +93,8 @@ struct Product {
 /// Depths multiplied in one go: a panel's block and the left rows share the second cache.
 inline std::size_t block_depth(std::size_t rows, std::size_t depth) {
     std::size_t const most = rows <= 4 * tile_rows ? 1024 : 256;
-    std::size_t const blocks = depth / most + 1;
-    return depth / blocks + 1;
+    std::size_t const blocks = std::max<std::size_t>(1, (depth + most - 1) / most);
+    return std::max<std::size_t>(1, (depth + blocks - 1) / blocks);
 }
 
 /// Rows [row, row + rows) of panels [panel, last), complete.

@@ -168,6 +168,12 @@ inline void multiply_rows(TileTask task, std::size_t rows) {
             std::size_t const height = rows * (i + 1) / count - row;
             task.a = a + row * task.a_stride;
             task.c = c + row * task.c_stride + j;
+            // The next tile of results comes from far away, unlike the factors.
+            if (i + 1 < count)
+                for (std::size_t r = height; r < 2 * height; ++r) {
+                    __builtin_prefetch(task.c + r * task.c_stride, 1);
+                    __builtin_prefetch(task.c + r * task.c_stride + lanes, 1);
+                }
             detail::full_tiles[height - 1](task);
             row += height;
         }

@@ -1,0 +1,23 @@
+#include <support/catch.hpp>
+
+#include <string>
+#include <type_traits>
+
+#include <blip/core/error.hpp>
+
+using namespace blip;
+
+TEMPLATE_TEST_CASE("every error is an Error with its text", "", FileError, FormatError, LimitError,
+                   TextError, CheckpointError, ConfigError, ArgumentError, DeviceError) {
+    static_assert(std::is_base_of_v<std::runtime_error, Error>);
+    try {
+        throw TestType("what happened");
+    } catch (Error const& error) {
+        CHECK(std::string(error.what()) == "what happened");
+    }
+}
+
+TEST_CASE("join writes its parts one after another") {
+    CHECK(join("expected ", 3, ", found ", 4.5, '!') == "expected 3, found 4.5!");
+    CHECK(join("").empty());
+}
