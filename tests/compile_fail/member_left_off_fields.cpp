@@ -25,5 +25,5 @@ struct Forgetful {
 };
 
 void make(B::Engine& engine) {
-    blip::Weights<Forgetful> weights(engine);
-} // error
+    blip::Weights<Forgetful> weights(engine); // error
+}

@@ -1,5 +1,6 @@
-// expect: Tokens<3072
-// expect: Tokens<1024
+// expect: Tokens<
+// expect: 3072
+// expect: 1024
 // max-lines: 25
 #include <blip/backend/reference/reference.hpp>
 #include <blip/layers/linear.hpp>
