@@ -29,8 +29,12 @@ void linear(benchmark::State& state, Layout layout) {
         fastest.bytes(state, engine(), 4.0 * out * in);
 }
 
-void panels(benchmark::State& state) { linear(state, Layout::panels); }
-void rows(benchmark::State& state) { linear(state, Layout::rows); }
+void panels(benchmark::State& state) {
+    linear(state, Layout::panels);
+}
+void rows(benchmark::State& state) {
+    linear(state, Layout::rows);
+}
 
 void backward_input(benchmark::State& state) {
     auto const m = static_cast<int>(state.range(0));
@@ -42,8 +46,7 @@ void backward_input(benchmark::State& state) {
     Fastest fastest;
     fastest.time(state, [&] {
         Cpu<float>::linear_backward_input(engine(), {dy.get(), m, out, out},
-                                          {w.get(), out, in, Layout::rows},
-                                          {dx.get(), m, in, in});
+                                          {w.get(), out, in, Layout::rows}, {dx.get(), m, in, in});
     });
     fastest.flops(state, engine(), 2.0 * m * out * in);
 }
@@ -58,8 +61,8 @@ void backward_weight(benchmark::State& state) {
     auto const db = filled(static_cast<std::size_t>(out));
     Fastest fastest;
     fastest.time(state, [&] {
-        Cpu<float>::linear_backward_weight(engine(), {dy.get(), m, out, out},
-                                           {x.get(), m, in, in}, dw.get(), db.get());
+        Cpu<float>::linear_backward_weight(engine(), {dy.get(), m, out, out}, {x.get(), m, in, in},
+                                           dw.get(), db.get());
     });
     fastest.flops(state, engine(), 2.0 * m * out * in);
 }

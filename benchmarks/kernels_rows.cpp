@@ -43,9 +43,9 @@ void layer_norm(benchmark::State& state) {
                scale = filled(width), shift = filled(width);
     Fastest fastest;
     fastest.time(state, [&] {
-        Cpu<float>::layer_norm(engine(), {x.get(), rows, width, width}, residual.get(),
-                               scale.get(), shift.get(), 1e-6, {y.get(), rows, width, width},
-                               sum.get(), nullptr);
+        Cpu<float>::layer_norm(engine(), {x.get(), rows, width, width}, residual.get(), scale.get(),
+                               shift.get(), 1e-6, {y.get(), rows, width, width}, sum.get(),
+                               nullptr);
     });
     fastest.bytes(state, engine(), 16.0 * static_cast<double>(count));
 }
@@ -61,10 +61,9 @@ void layer_norm_backward(benchmark::State& state) {
                            statistics.get());
     Fastest fastest;
     fastest.time(state, [&] {
-        Cpu<float>::layer_norm_backward(engine(), {dy.get(), rows, width, width},
-                                        {x.get(), rows, width, width}, scale.get(),
-                                        statistics.get(), {dx.get(), rows, width, width},
-                                        scale.get(), shift.get());
+        Cpu<float>::layer_norm_backward(
+            engine(), {dy.get(), rows, width, width}, {x.get(), rows, width, width}, scale.get(),
+            statistics.get(), {dx.get(), rows, width, width}, scale.get(), shift.get());
     });
     fastest.bytes(state, engine(), 12.0 * static_cast<double>(count));
 }
@@ -98,9 +97,7 @@ void dropout(benchmark::State& state) {
 
 /// What a loop of two empty parts costs.
 void empty_loop(benchmark::State& state) {
-    Fastest().time(state, [&] {
-        engine().parallel_for(engine().threads(), [](std::size_t) {});
-    });
+    Fastest().time(state, [&] { engine().parallel_for(engine().threads(), [](std::size_t) {}); });
 }
 
 BENCHMARK(gelu)->UseRealTime()->Unit(benchmark::kMillisecond)->Arg(577);

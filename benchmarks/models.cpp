@@ -1,72 +1,66 @@
-// Whole models with random weights: the image encoder, and captions of 20 forced tokens.
+// Whole models with made-up weights: the image encoder, and captions of 20 forced tokens.
 
-#include <memory>
-#include <utility>
+#include <cstddef>
+#include <cstdint>
 
 #include <blip/config/presets.hpp>
 #include <blip/models/captioner.hpp>
 #include <blip/text/bert_base_uncased.hpp>
 
-#include "support/report.hpp"
+#include "kernels_support.hpp"
+#include "support/small_weights.hpp"
+
+using namespace blip;
+using namespace blip::bench;
 
 namespace {
 
-using bench::B;
-using Captioner = blip::Captioner<blip::config::caption_base, B>;
+using Model = Captioner<config::caption_base, Cpu<float>>;
 
-Captioner const& captioner() {
-    static Captioner const model = [] {
-        bench::Bench bench;
-        blip::ModelSettings settings;
-        settings.compatibility = blip::Compatibility::hugging_face;
-        return Captioner(bench.weights<Captioner::Network>(), settings,
-                         blip::Tokenizer(blip::bert_base_uncased()), blip::Preprocess{},
-                         B::Engine());
-    }();
+Model const& captioner() {
+    static Model const model(small_weights<Model::Network>(engine()),
+                             ModelSettings{.compatibility = Compatibility::hugging_face},
+                             Tokenizer(bert_base_uncased()), Preprocess{}, engine());
     return model;
 }
 
-blip::Pixels pixels(std::size_t count) {
-    blip::Pixels made(blip::Pixels::shape_type{count, 3, 384, 384});
-    bench::Bench::fill(made.data(), static_cast<std::ptrdiff_t>(made.size()), 1);
+Pixels pixels(std::int64_t count) {
+    Pixels made(Pixels::shape_type{static_cast<std::size_t>(count), 3, 384, 384});
+    fill(made.data(), static_cast<std::ptrdiff_t>(made.size()), 1);
     return made;
 }
 
-constexpr double image_operations = 111e9;
+/// Operations of an image, of the cross-attention keys and values of an image, and of a token.
+constexpr double vision_flops = 111e9, cross_flops = 16.3e9, token_flops = 0.22e9;
 
 void vision_encoder(benchmark::State& state) {
-    auto const images = pixels(static_cast<std::size_t>(state.range(0)));
-    for (auto _ : state)
-        benchmark::DoNotOptimize(captioner().encode(images));
-    bench::report_operations(state, image_operations * static_cast<double>(state.range(0)));
+    auto const images = pixels(state.range(0));
+    Fastest fastest;
+    fastest.time(state, [&] { benchmark::DoNotOptimize(captioner().encode(images)); });
+    fastest.flops(state, engine(), vision_flops * static_cast<double>(state.range(0)));
 }
-BENCHMARK(vision_encoder)
-    ->ArgName("images")
-    ->Arg(1)
-    ->Arg(8)
-    ->MeasureProcessCPUTime()
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+BENCHMARK(vision_encoder)->UseRealTime()->Unit(benchmark::kMillisecond)->Arg(1)->Arg(8);
 
 void caption(benchmark::State& state) {
-    auto const images = pixels(static_cast<std::size_t>(state.range(0)));
-    blip::CaptionOptions options;
+    auto const images = pixels(state.range(0));
+    CaptionOptions options;
     options.prompt = "";
     options.beams = static_cast<int>(state.range(1));
     options.max_new_tokens = 20;
     options.min_length = 1000; // the end token stays banned
-    for (auto _ : state)
-        benchmark::DoNotOptimize(captioner().generate(images, options));
-    state.counters["images/s"] = benchmark::Counter(static_cast<double>(state.range(0)),
-                                                    benchmark::Counter::kIsIterationInvariantRate);
+    Fastest fastest;
+    fastest.time(state, [&] { benchmark::DoNotOptimize(captioner().generate(images, options)); });
+    double const tokens = 20 * static_cast<double>(state.range(1));
+    fastest.flops(state, engine(),
+                  static_cast<double>(state.range(0)) *
+                      (vision_flops + cross_flops + tokens * token_flops));
 }
 BENCHMARK(caption)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond)
     ->ArgNames({"images", "beams"})
     ->Args({1, 1})
     ->Args({1, 3})
-    ->Args({8, 3})
-    ->MeasureProcessCPUTime()
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+    ->Args({8, 3});
 
 } // namespace

@@ -266,7 +266,7 @@ void print_line(std::string const& name, Arguments const& a, std::vector<double>
                     {"seconds", seconds},
                     {"detail", std::move(detail)},
                     {"versions", {{"compiler", __VERSION__}, {"lanes", blip::cpu::lanes}}},
-                    {"cpu", bench::describe_cpu()},
+                    {"cpu", blip::bench::describe_cpu()},
                     {"isa_limits", json::object()},
                     {"time", time}};
     std::cout << line.dump() << std::endl;
@@ -274,31 +274,32 @@ void print_line(std::string const& name, Arguments const& a, std::vector<double>
 
 /// The first call (packing, first touch of memory) is reported but not counted.
 void run(std::string const& name, Work work, Arguments const& a, double setup) {
-    auto const first = bench::Clock::now();
+    auto const first = blip::bench::Clock::now();
     work.call();
-    work.detail["setup_and_first_call_s"] = rounded(setup + bench::seconds_since(first), 0.01);
-    bench::reset_peak();
-    double const busy = bench::busy_seconds();
-    double const own = bench::own_seconds();
+    work.detail["setup_and_first_call_s"] =
+        rounded(setup + blip::bench::seconds_since(first), 0.01);
+    blip::bench::reset_peak();
+    double const busy = blip::bench::busy_seconds();
+    double const own = blip::bench::own_seconds();
     std::vector<double> seconds;
     for (int i = 0; i < (a.calls > 0 ? a.calls : work.calls); ++i) {
-        auto const start = bench::Clock::now();
+        auto const start = blip::bench::Clock::now();
         work.call();
-        seconds.push_back(bench::seconds_since(start));
+        seconds.push_back(blip::bench::seconds_since(start));
     }
-    double const used = bench::own_seconds() - own;
-    print_line(name, a, seconds, work.items, bench::peak_mib(), used,
-               bench::busy_seconds() - busy - used, work.detail);
+    double const used = blip::bench::own_seconds() - own;
+    print_line(name, a, seconds, work.items, blip::bench::peak_mib(), used,
+               blip::bench::busy_seconds() - busy - used, work.detail);
 }
 
 /// What a user's program does: loads, captions one photo, prints.
 void caption_once(Arguments const& a) {
-    auto const start = bench::Clock::now();
+    auto const start = blip::bench::Clock::now();
     auto const model = load<caption_base>(a, "caption_base");
-    double const loaded = bench::seconds_since(start);
+    double const loaded = blip::bench::seconds_since(start);
     auto const captions = model->generate(blip::read_image(a.once), forced(1));
     std::cerr << captions.front().text << '\n';
-    std::cout << loaded << ' ' << bench::seconds_since(start) - loaded << '\n';
+    std::cout << loaded << ' ' << blip::bench::seconds_since(start) - loaded << '\n';
 }
 
 /// Runs `caption_once` in fresh processes and times them from outside; the page cache is warm.
@@ -313,8 +314,8 @@ void measure_cold_start(Arguments const& a) {
         int channel[2];
         if (pipe(channel) != 0)
             throw blip::Error("cannot make a pipe");
-        double const busy = bench::busy_seconds();
-        auto const start = bench::Clock::now();
+        double const busy = blip::bench::busy_seconds();
+        auto const start = blip::bench::Clock::now();
         pid_t const child = fork();
         if (child == 0) {
             dup2(channel[1], STDOUT_FILENO);
@@ -331,7 +332,7 @@ void measure_cold_start(Arguments const& a) {
         int status = 0;
         rusage usage{};
         wait4(child, &status, 0, &usage);
-        double const passed = bench::seconds_since(start);
+        double const passed = blip::bench::seconds_since(start);
         if (status != 0 || count <= 0)
             throw blip::Error("the program that captions one photo failed");
         if (i == 0)
@@ -339,10 +340,11 @@ void measure_cold_start(Arguments const& a) {
         char* rest = text;
         double const load_part = std::strtod(text, &rest);
         parts.push_back({rounded(load_part, 1e-3), rounded(std::strtod(rest, nullptr), 1e-3)});
-        double const used = bench::seconds_of(usage.ru_utime) + bench::seconds_of(usage.ru_stime);
+        double const used =
+            blip::bench::seconds_of(usage.ru_utime) + blip::bench::seconds_of(usage.ru_stime);
         seconds.push_back(passed);
         own += used;
-        others += bench::busy_seconds() - busy - used;
+        others += blip::bench::busy_seconds() - busy - used;
         peak = std::max(peak, usage.ru_maxrss / 1024);
     }
     print_line(cold_start, a, seconds, 1, peak, own, others,
@@ -354,9 +356,9 @@ void measure(std::string const& name, Arguments const& a) {
         return measure_cold_start(a);
     for (auto const& [known, make] : measures)
         if (known == name) {
-            auto const start = bench::Clock::now();
+            auto const start = blip::bench::Clock::now();
             auto work = make(a);
-            return run(name, std::move(work), a, bench::seconds_since(start));
+            return run(name, std::move(work), a, blip::bench::seconds_since(start));
         }
     throw blip::ArgumentError(blip::join("there is no measure \"", name, "\"; see --help"));
 }

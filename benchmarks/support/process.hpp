@@ -15,7 +15,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace bench {
+namespace blip::bench {
 
 using Clock = std::chrono::steady_clock;
 
@@ -85,4 +85,4 @@ inline nlohmann::json describe_cpu() {
     return cpu;
 }
 
-} // namespace bench
+} // namespace blip::bench

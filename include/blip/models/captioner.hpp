@@ -65,9 +65,9 @@ struct Caption {
 /// How a model is put into memory.
 template <class B>
 struct LoadOptions {
-    Layout layout = Layout::panels;               ///< `rows` when the model is to be trained
-    std::optional<Compatibility> compatibility{}; ///< default: as the file's names say
-    typename B::Engine engine{};                  ///< who computes: threads or a device
+    Layout layout = Layout::panels;                   ///< `rows` when the model is to be trained
+    std::optional<Compatibility> compatibility{};     ///< default: as the file's names say
+    typename B::Engine engine = typename B::Engine{}; ///< who computes: threads or a device
 };
 
 /// Describes pictures in words (paper section 4: image captioning): a vision transformer and a text
@@ -111,7 +111,7 @@ public:
     /// A captioner of parts: for models that were just trained.
     Captioner(Weights<Network> weights, ModelSettings settings, Tokenizer tokenizer,
               Preprocess preprocess = {.size = static_cast<std::size_t>(image_size)},
-              typename B::Engine engine = {})
+              typename B::Engine engine = typename B::Engine{})
         : shared_(std::make_shared<Shared>(std::move(weights), std::move(settings),
                                            std::move(tokenizer), preprocess, std::move(engine))) {
         apply_settings(*shared_->weights, shared_->settings);

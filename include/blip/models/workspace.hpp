@@ -55,7 +55,7 @@ public:
                 return {*this, std::move(workspace)};
             }
         }
-        return {*this, std::make_unique<Workspace<B>>(engine_, Arena<B>{})};
+        return {*this, std::make_unique<Workspace<B>>(Workspace<B>{engine_, Arena<B>{}})};
     }
 
 private:

@@ -67,9 +67,9 @@ Outcome<B> run(typename B::Engine& engine, Problem const& problem) {
     auto const vr = problem.rows<B>(v, s.keys);
     auto const out = problem.rows<B>(o.out, s.queries);
     B::attention(engine, s, qr, kr, vr, out, o.lse.data());
-    B::attention_backward(engine, s, qr, kr, vr, out, o.lse.data(),
-                          problem.rows<B>(g, s.queries), problem.rows<B>(o.dq, s.queries),
-                          problem.rows<B>(o.dk, s.keys), problem.rows<B>(o.dv, s.keys));
+    B::attention_backward(engine, s, qr, kr, vr, out, o.lse.data(), problem.rows<B>(g, s.queries),
+                          problem.rows<B>(o.dq, s.queries), problem.rows<B>(o.dk, s.keys),
+                          problem.rows<B>(o.dv, s.keys));
     B::attention_probabilities(engine, s, qr, kr, o.p.data());
     return o;
 }
@@ -103,7 +103,10 @@ TEST_CASE("Attention and its backward equal plain loops for odd sizes") {
     for (int width : {1, 5, 16, 32, 33, 64, 80})
         for (int queries : {1, 3, 7, 30})
             for (int keys : {1, 2, 31, 33, 70})
-                check({.items = 2, .heads = 3, .head_width = width, .queries = queries,
+                check({.items = 2,
+                       .heads = 3,
+                       .head_width = width,
+                       .queries = queries,
                        .keys = keys});
     check({.items = 1, .heads = 2, .head_width = 64, .queries = 145, .keys = 577});
     check({.items = 1, .heads = 1, .head_width = 64, .queries = 300, .keys = 300});
@@ -118,18 +121,33 @@ TEST_CASE("Attention obeys causal and key masks, and queries without keys give z
                 mask[i] = i < static_cast<std::size_t>(keys) ? 0 : (i * 7) % 3 != 0;
             for (Causal causal : {Causal::no, Causal::yes})
                 for (bool masked : {false, true})
-                    check({.items = 3, .heads = 2, .head_width = 20, .queries = queries,
-                           .keys = keys, .causal = causal,
+                    check({.items = 3,
+                           .heads = 2,
+                           .head_width = 20,
+                           .queries = queries,
+                           .keys = keys,
+                           .causal = causal,
                            .key_mask = masked ? mask.data() : nullptr});
         }
 }
 
 TEST_CASE("Attention drops the probabilities that the random words name") {
     for (int keys : {1, 30, 259, 577})
-        check({.items = 2, .heads = 2, .head_width = 24, .queries = 19, .keys = keys,
-               .dropout = 0.3, .key = {11, 12}});
-    check({.items = 2, .heads = 1, .head_width = 64, .queries = 35, .keys = 35,
-           .causal = Causal::yes, .dropout = 0.1, .key = {1, 2}});
+        check({.items = 2,
+               .heads = 2,
+               .head_width = 24,
+               .queries = 19,
+               .keys = keys,
+               .dropout = 0.3,
+               .key = {11, 12}});
+    check({.items = 2,
+           .heads = 1,
+           .head_width = 64,
+           .queries = 35,
+           .keys = 35,
+           .causal = Causal::yes,
+           .dropout = 0.1,
+           .key = {1, 2}});
 }
 
 TEST_CASE("A query's attention depends neither on other queries nor on masked keys") {
@@ -177,21 +195,23 @@ TEST_CASE("Indexed attention reads keys through its tables, for one and for many
         auto qd = doubles(q), kd = doubles(k), vd = doubles(v), outd = doubles(out);
         for (bool indexed : {true, false})
             for (bool counted : {true, false}) {
-                IndexedAttentionShape const shape{
-                    .groups = 4, .heads = heads, .head_width = width, .keys = keys,
-                    .query_starts = starts.data(), .key_items = key_items.data(),
-                    .key_rows = indexed ? rows.data() : nullptr,
-                    .key_counts = counted ? counts.data() : nullptr};
+                IndexedAttentionShape const shape{.groups = 4,
+                                                  .heads = heads,
+                                                  .head_width = width,
+                                                  .keys = keys,
+                                                  .query_starts = starts.data(),
+                                                  .key_items = key_items.data(),
+                                                  .key_rows = indexed ? rows.data() : nullptr,
+                                                  .key_counts = counted ? counts.data() : nullptr};
                 Host::Engine engine(2);
                 Exact::Engine plain;
                 std::ptrdiff_t const item_stride = keys * stride;
                 Host::attention_indexed(engine, shape, {q.data(), 0, stride},
                                         {k.data(), item_stride, stride},
                                         {v.data(), item_stride, stride}, {out.data(), 0, stride});
-                Exact::attention_indexed(plain, shape, {qd.data(), 0, stride},
-                                         {kd.data(), item_stride, stride},
-                                         {vd.data(), item_stride, stride},
-                                         {outd.data(), 0, stride});
+                Exact::attention_indexed(
+                    plain, shape, {qd.data(), 0, stride}, {kd.data(), item_stride, stride},
+                    {vd.data(), item_stride, stride}, {outd.data(), 0, stride});
                 REQUIRE(largest_difference(out, outd) < 2e-6);
             }
     }

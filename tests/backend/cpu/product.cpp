@@ -35,8 +35,8 @@ struct Problem {
         return y;
     }
 
-    std::vector<float> run(cpu::Engine& engine, cpu::Right right, cpu::Left left,
-                           std::size_t first, std::size_t count) const {
+    std::vector<float> run(cpu::Engine& engine, cpu::Right right, cpu::Left left, std::size_t first,
+                           std::size_t count) const {
         std::size_t const stride = columns + 5;
         std::vector<float> y(count * stride, 77.0f);
         cpu::Result result;
@@ -91,8 +91,7 @@ void check(std::size_t m, std::size_t n, std::size_t k) {
     std::vector<float> pieces;
     for (std::size_t first = 0, step = 1; first < m; first += step, ++step) {
         std::size_t const count = std::min(step, m - first);
-        auto const part =
-            p.run(engine, panels, {p.x.data() + first * k, k}, first, count);
+        auto const part = p.run(engine, panels, {p.x.data() + first * k, k}, first, count);
         pieces.insert(pieces.end(), part.begin(), part.end());
     }
     REQUIRE(pieces == y);
@@ -113,7 +112,9 @@ TEST_CASE("A product equals plain loops, and its bits depend on no layout, split
     check(60, 2500, 100);
 }
 
-TEST_CASE("A product without depth gives what it starts from") { check(5, 40, 0); }
+TEST_CASE("A product without depth gives what it starts from") {
+    check(5, 40, 0);
+}
 
 TEST_CASE("A product may add to its result, to its result and a bias, or start from zero") {
     Problem const p(19, 37, 600);

@@ -43,7 +43,9 @@ void check(Verb verb, std::vector<std::vector<float>> arrays, double tolerance =
     }
 }
 
-std::size_t product(std::ptrdiff_t a, std::ptrdiff_t b) { return static_cast<std::size_t>(a * b); }
+std::size_t product(std::ptrdiff_t a, std::ptrdiff_t b) {
+    return static_cast<std::size_t>(a * b);
+}
 
 } // namespace
 
@@ -152,12 +154,12 @@ TEST_CASE("Cross entropy and its derivative equal the reference") {
             check(
                 [&]<class B>(typename B::Engine& engine, auto& a) {
                     auto const z = rows<B>(a[0], m, classes, stride);
-                    B::cross_entropy(engine, z, targets.data(), a[1].data(), a[2].data(),
-                                     smoothing, a[3].data(), rows<B>(a[4], m, classes, stride));
-                    B::cross_entropy(engine, z, targets.data(), a[1].data(), a[2].data(),
-                                     smoothing, a[3].data(), Matrix<B>{});
-                    B::cross_entropy(engine, z, targets.data(), a[1].data(), a[2].data(),
-                                     smoothing, a[3].data(), z);
+                    B::cross_entropy(engine, z, targets.data(), a[1].data(), a[2].data(), smoothing,
+                                     a[3].data(), rows<B>(a[4], m, classes, stride));
+                    B::cross_entropy(engine, z, targets.data(), a[1].data(), a[2].data(), smoothing,
+                                     a[3].data(), Matrix<B>{});
+                    B::cross_entropy(engine, z, targets.data(), a[1].data(), a[2].data(), smoothing,
+                                     a[3].data(), z);
                 },
                 {logits, weights, uniform, std::vector<float>(m), numbers(logits.size(), 4)}, 4e-6);
         }
@@ -192,8 +194,8 @@ TEST_CASE("Embedding, patches and prepended rows equal the reference") {
         [&]<class B>(typename B::Engine& engine, auto& a) {
             B::prepend(engine, a[0].data(), a[1].data(), a[2].data(), count, length, width,
                        a[3].data());
-            B::prepend_backward(engine, a[4].data(), count, length, width, a[5].data(),
-                                a[6].data(), a[7].data());
+            B::prepend_backward(engine, a[4].data(), count, length, width, a[5].data(), a[6].data(),
+                                a[7].data());
         },
         {numbers(count * length * width, 1), numbers(width, 2), numbers((length + 1) * width, 3),
          numbers(count * (length + 1) * width, 4), numbers(count * (length + 1) * width, 5),

@@ -14,9 +14,10 @@ namespace blip::cpu::inline BLIP_CPU_TARGET {
 BLIP_CPU_INLINE Floats normal_share(Floats x) {
     // For t = |x| < 6 the share below -t is e^(t q(t)) / 2, with q the Chebyshev fit of
     // log(erfc(t/√2)) / t; beyond, it is under 1e-9.
-    static constexpr float fit[] = {-1.7286561e-10f, 7.6048439e-9f,  -1.5178615e-7f, 1.8131868e-6f,
-                                    -1.4300020e-5f,  7.5869291e-5f,  -2.4258574e-4f, 6.3200991e-5f,
-                                    4.7681839e-3f,   -3.6331594e-2f, -3.1831035e-1f, -7.9788452e-1f};
+    static constexpr float fit[] = {-1.7286561e-10f, 7.6048439e-9f,  -1.5178615e-7f,
+                                    1.8131868e-6f,   -1.4300020e-5f, 7.5869291e-5f,
+                                    -2.4258574e-4f,  6.3200991e-5f,  4.7681839e-3f,
+                                    -3.6331594e-2f,  -3.1831035e-1f, -7.9788452e-1f};
     Floats const t = absolute(x);
     Floats const below = exponential(t * polynomial(fit, t)) * broadcast(0.5f);
     Floats const tail = select(less(t, broadcast(6.0f)), below, broadcast(0.0f));
@@ -24,12 +25,13 @@ BLIP_CPU_INLINE Floats normal_share(Floats x) {
 }
 
 /// x Φ(x), the exact GELU.
-BLIP_CPU_INLINE Floats gelu(Floats x) { return x * normal_share(x); }
+BLIP_CPU_INLINE Floats gelu(Floats x) {
+    return x * normal_share(x);
+}
 
 /// Φ(x) + x φ(x), the derivative of the GELU.
 BLIP_CPU_INLINE Floats gelu_slope(Floats x) {
-    Floats const density =
-        exponential(x * x * broadcast(-0.5f)) * broadcast(0.398942280f);
+    Floats const density = exponential(x * x * broadcast(-0.5f)) * broadcast(0.398942280f);
     return fma(x, density, normal_share(x));
 }
 

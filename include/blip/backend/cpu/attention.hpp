@@ -30,7 +30,7 @@ struct HeadTask {
     std::size_t width = 0;
     std::size_t queries = 0; ///< of the item, not only of the part that is computed
     std::size_t keys = 0;
-    bool causal = false;              ///< query t sees keys up to t + keys - queries
+    bool causal = false;                ///< query t sees keys up to t + keys - queries
     std::uint8_t const* mask = nullptr; ///< [keys], 0 hides a key
     float scale = 1;
     std::optional<DropoutRule> dropout{};
@@ -63,8 +63,7 @@ inline void pack_keys(HeadSource keys, HeadTask const& task, std::size_t first, 
         float const* rows[lanes];
         for (std::size_t j = 0; j < lanes; ++j) {
             std::size_t const key = first + half + j;
-            bool const used =
-                key < task.keys && (task.mask == nullptr || task.mask[key] != 0);
+            bool const used = key < task.keys && (task.mask == nullptr || task.mask[key] != 0);
             rows[j] = used ? keys[key] : nullptr;
         }
         for (std::size_t d = 0; d < task.width; d += lanes) {
@@ -120,8 +119,8 @@ inline RowSums soft_max_row(HeadTask const& task, std::size_t query, float* row,
             store(row + j, zero);
             continue;
         }
-        Floats const e = select(task.visible(j, end),
-                                exponential((load(row + j) - base) * scale), zero);
+        Floats const e =
+            select(task.visible(j, end), exponential((load(row + j) - base) * scale), zero);
         store(row + j, e);
         sums = sums + e;
     }
@@ -133,8 +132,7 @@ inline void drop_row(HeadTask const& task, std::size_t query, float* row, std::s
     float factors[256];
     for (std::size_t j = 0; j < end; j += 256) {
         std::size_t const count = std::min<std::size_t>(256, end - j);
-        dropout_factors(*task.dropout, task.first_element + query * task.keys + j, count,
-                        factors);
+        dropout_factors(*task.dropout, task.first_element + query * task.keys + j, count, factors);
         for (std::size_t i = 0; i < count; ++i)
             row[j + i] *= factors[i];
     }
@@ -196,8 +194,9 @@ constexpr std::size_t attention_scratch(std::size_t width, std::size_t keys) {
            tile_rows * detail::score_stride(keys) + cache_line;
 }
 
-/// out[t] = softmax(q[t] kᵀ scale) v for queries [begin, end) of one head; rows of q and out are the
-/// item's. `log_sums` [queries], where it is not null, receives the log of each sum of exponentials.
+/// out[t] = softmax(q[t] kᵀ scale) v for queries [begin, end) of one head; rows of q and out are
+/// the item's. `log_sums` [queries], where it is not null, receives the log of each sum of
+/// exponentials.
 inline void attend_head(HeadTask const& task, ConstRows q, HeadSource k, HeadSource v,
                         std::size_t begin, std::size_t end, Rows out, float* log_sums,
                         float* scratch) {

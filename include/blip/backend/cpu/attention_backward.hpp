@@ -33,7 +33,8 @@ constexpr std::size_t attention_backward_scratch(std::size_t width, std::size_t 
 }
 
 /// With P the probabilities, worked out again from the logs of their sums, and D the dropout's
-/// factors: dV = (P∘D)ᵀ dO, dP = D∘(dO Vᵀ), dS = P∘(dP - Σ dO∘O), dQ = dS K scale, dK = dSᵀ Q scale.
+/// factors: dV = (P∘D)ᵀ dO, dP = D∘(dO Vᵀ), dS = P∘(dP - Σ dO∘O), dQ = dS K scale, dK = dSᵀ Q
+/// scale.
 inline void attend_head_backward(HeadTask const& task, HeadGradient const& head, float* scratch) {
     constexpr std::size_t block = detail::backward_rows;
     std::size_t const width = task.width;
@@ -99,8 +100,8 @@ inline void attend_head_backward(HeadTask const& task, HeadGradient const& head,
             Floats inner = broadcast(0.0f);
             for (std::size_t d = 0; d < width; d += lanes) {
                 Mask const mask = first_lanes(width - d);
-                inner = fma(load(head.dout[query] + d, mask), load(head.out[query] + d, mask),
-                            inner);
+                inner =
+                    fma(load(head.dout[query] + d, mask), load(head.out[query] + d, mask), inner);
             }
             Floats const mean = broadcast(sum(inner));
             Floats const less_log = broadcast(-head.log_sums[query]);

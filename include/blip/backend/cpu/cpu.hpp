@@ -33,7 +33,8 @@ struct Cpu<float> {
     using Engine = cpu::Engine;
     using View = Matrix<Cpu>;
     using Heads = HeadRows<Cpu>;
-    static constexpr bool on_host = true; ///< backend memory is host memory: files are packed in place
+    static constexpr bool on_host =
+        true; ///< backend memory is host memory: files are packed in place
 
     /// Bytes on a cache line, large ones on huge pages.
     class Memory {
@@ -96,17 +97,17 @@ struct Cpu<float> {
         result.activation = activation;
         result.before_activation = u;
         result.before_stride = size(w.out);
-        cpu::Right const weight{
-            w.data, size(w.in),
-            w.layout == Layout::rows ? cpu::RightOrder::column_rows : cpu::RightOrder::panels};
+        cpu::Right const weight{w.data, size(w.in),
+                                w.layout == Layout::rows ? cpu::RightOrder::column_rows
+                                                         : cpu::RightOrder::panels};
         cpu::multiply(engine, size(x.rows), size(w.out), size(w.in), {x.data, size(x.stride)},
                       weight, result);
     }
 
     static void linear_backward_input(Engine& engine, View dy, WeightView<Cpu> w, View dx) {
         // Only inspections differentiate models loaded for inference; they can afford a copy.
-        auto const loan = engine.scratch().borrow(
-            w.layout == Layout::rows ? 1 : size(w.out) * size(w.in));
+        auto const loan =
+            engine.scratch().borrow(w.layout == Layout::rows ? 1 : size(w.out) * size(w.in));
         float const* weight = w.data;
         if (w.layout != Layout::rows) {
             unpack(engine, w, loan.data());
@@ -139,9 +140,8 @@ struct Cpu<float> {
     static void layer_norm(Engine& engine, View x, float const* residual, float const* scale,
                            float const* shift, double epsilon, View y, float* sum,
                            float* statistics) {
-        cpu::layer_norm(engine, size(x.rows), size(x.columns), rows(x),
-                        {residual, size(x.stride)}, {scale, shift, epsilon, sum, statistics},
-                        {y.data, size(y.stride)});
+        cpu::layer_norm(engine, size(x.rows), size(x.columns), rows(x), {residual, size(x.stride)},
+                        {scale, shift, epsilon, sum, statistics}, {y.data, size(y.stride)});
     }
     static void layer_norm_backward(Engine& engine, View dy, View s, float const* scale,
                                     float const* statistics, View dx, float* dscale,
@@ -174,14 +174,15 @@ struct Cpu<float> {
                     std::size_t const item = i / parts / heads;
                     std::size_t const head = i / parts % heads;
                     std::size_t const part = i % parts;
-                    cpu::attend_head(
-                        head_task(shape, item, head), {at(q, item, head, width), size(q.row_stride)},
-                        {at(k, item, head, width), size(k.row_stride)},
-                        {at(v, item, head, width), size(v.row_stride)}, queries * part / parts,
-                        queries * (part + 1) / parts,
-                        {at(out, item, head, width), size(out.row_stride)},
-                        lse == nullptr ? nullptr : lse + (item * heads + head) * queries,
-                        loan.data());
+                    cpu::attend_head(head_task(shape, item, head),
+                                     {at(q, item, head, width), size(q.row_stride)},
+                                     {at(k, item, head, width), size(k.row_stride)},
+                                     {at(v, item, head, width), size(v.row_stride)},
+                                     queries * part / parts, queries * (part + 1) / parts,
+                                     {at(out, item, head, width), size(out.row_stride)},
+                                     lse == nullptr ? nullptr
+                                                    : lse + (item * heads + head) * queries,
+                                     loan.data());
                 }
             });
     }
@@ -239,15 +240,14 @@ struct Cpu<float> {
                     task.queries = queries;
                     task.keys = shape.key_counts == nullptr ? most : size(shape.key_counts[group]);
                     task.scale = scale(width);
-                    cpu::attend_head(task,
-                                     {q.data + first * size(q.row_stride) + head * width,
-                                      size(q.row_stride)},
-                                     {at(k, item, head, width), size(k.row_stride), index},
-                                     {at(v, item, head, width), size(v.row_stride), index}, 0,
-                                     queries,
-                                     {out.data + first * size(out.row_stride) + head * width,
-                                      size(out.row_stride)},
-                                     nullptr, loan.data());
+                    cpu::attend_head(
+                        task,
+                        {q.data + first * size(q.row_stride) + head * width, size(q.row_stride)},
+                        {at(k, item, head, width), size(k.row_stride), index},
+                        {at(v, item, head, width), size(v.row_stride), index}, 0, queries,
+                        {out.data + first * size(out.row_stride) + head * width,
+                         size(out.row_stride)},
+                        nullptr, loan.data());
                 }
             });
     }
@@ -264,11 +264,10 @@ struct Cpu<float> {
                 for (std::size_t i = begin; i < end; ++i) {
                     std::size_t const item = i / heads;
                     std::size_t const head = i % heads;
-                    cpu::attend_probabilities(
-                        head_task(shape, item, head),
-                        {at(q, item, head, width), size(q.row_stride)},
-                        {at(k, item, head, width), size(k.row_stride)}, p + i * queries * keys,
-                        loan.data());
+                    cpu::attend_probabilities(head_task(shape, item, head),
+                                              {at(q, item, head, width), size(q.row_stride)},
+                                              {at(k, item, head, width), size(k.row_stride)},
+                                              p + i * queries * keys, loan.data());
                 }
             });
     }

@@ -47,8 +47,8 @@ inline LogitSummary summarize_logits(float const* z, std::size_t count) {
     return {static_cast<double>(most) + std::log(exponentials), total};
 }
 
-/// With l = -log softmax(z): losses[r] = t_r (1 - ε) l[target] + u_r ε/V Σ l. A negative target has no
-/// first term. `gradient` (null data: not wanted; may be the logits) receives the derivative.
+/// With l = -log softmax(z): losses[r] = t_r (1 - ε) l[target] + u_r ε/V Σ l. A negative target has
+/// no first term. `gradient` (null data: not wanted; may be the logits) receives the derivative.
 inline void cross_entropy(Engine& engine, std::size_t rows, std::size_t classes, ConstRows logits,
                           int const* targets, float const* target_weights,
                           float const* uniform_weights, double smoothing, float* losses,
@@ -72,8 +72,8 @@ inline void cross_entropy(Engine& engine, std::size_t rows, std::size_t classes,
                 continue;
             float* const g = gradient[r];
             Floats const base = broadcast(static_cast<float>(summary.log_sum));
-            Floats const mass = broadcast(
-                static_cast<float>(keep + share * static_cast<double>(classes)));
+            Floats const mass =
+                broadcast(static_cast<float>(keep + share * static_cast<double>(classes)));
             Floats const less_share = broadcast(static_cast<float>(-share));
             for (std::size_t c = 0; c < classes; c += lanes) {
                 Mask const mask = first_lanes(classes - c);

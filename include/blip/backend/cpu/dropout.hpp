@@ -13,37 +13,40 @@ namespace blip::cpu::inline BLIP_CPU_TARGET {
 
 namespace detail {
 
-/// Blocks of random numbers worked out side by side, so that a compiler may use vectors.
-inline constexpr std::size_t random_width = 16;
+/// Blocks of random numbers worked out side by side, one in each 64-bit lane.
+inline constexpr std::size_t random_width = 8;
 
-/// words[4 i + j] = random_block(key, first + i)[j] for 16 blocks.
-inline void random_blocks(RandomKey key, std::uint64_t first, std::uint32_t* words) {
-    std::uint32_t c0[random_width], c1[random_width], c2[random_width], c3[random_width];
-    for (std::size_t i = 0; i < random_width; ++i) {
-        c0[i] = static_cast<std::uint32_t>(first + i);
-        c1[i] = static_cast<std::uint32_t>((first + i) >> 32);
-        c2[i] = static_cast<std::uint32_t>(key.stream);
-        c3[i] = static_cast<std::uint32_t>(key.stream >> 32);
-    }
+/// words[4 i + j] = random_block(key, first + i)[j] for 8 blocks.
+inline void random_blocks(RandomKey key, std::uint64_t first, std::uint32_t* out) {
+    std::uint64_t counters[random_width];
+    for (std::size_t i = 0; i < random_width; ++i)
+        counters[i] = first + i;
+    // Products look at lower halves alone, so upper halves may hold anything until the end.
+    Words c0 = load_words(counters);
+    Words c1 = high_half(c0);
+    Words c2 = words(key.stream);
+    Words c3 = words(key.stream >> 32);
     auto k0 = static_cast<std::uint32_t>(key.seed);
     auto k1 = static_cast<std::uint32_t>(key.seed >> 32);
     for (int round = 0; round < 10; ++round) {
-        for (std::size_t i = 0; i < random_width; ++i) {
-            std::uint64_t const p0 = std::uint64_t{0xD2511F53u} * c0[i];
-            std::uint64_t const p1 = std::uint64_t{0xCD9E8D57u} * c2[i];
-            c0[i] = static_cast<std::uint32_t>(p1 >> 32) ^ c1[i] ^ k0;
-            c2[i] = static_cast<std::uint32_t>(p0 >> 32) ^ c3[i] ^ k1;
-            c1[i] = static_cast<std::uint32_t>(p1);
-            c3[i] = static_cast<std::uint32_t>(p0);
-        }
+        Words const p0 = multiply_low(c0, words(0xD2511F53u));
+        Words const p1 = multiply_low(c2, words(0xCD9E8D57u));
+        c0 = high_half(p1) ^ c1 ^ words(k0);
+        c2 = high_half(p0) ^ c3 ^ words(k1);
+        c1 = p1;
+        c3 = p0;
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
+    std::uint64_t front[random_width];
+    std::uint64_t back[random_width];
+    store_words(front, lower_halves(c0, c1));
+    store_words(back, lower_halves(c2, c3));
     for (std::size_t i = 0; i < random_width; ++i) {
-        words[4 * i] = c0[i];
-        words[4 * i + 1] = c1[i];
-        words[4 * i + 2] = c2[i];
-        words[4 * i + 3] = c3[i];
+        out[4 * i] = static_cast<std::uint32_t>(front[i]);
+        out[4 * i + 1] = static_cast<std::uint32_t>(front[i] >> 32);
+        out[4 * i + 2] = static_cast<std::uint32_t>(back[i]);
+        out[4 * i + 3] = static_cast<std::uint32_t>(back[i] >> 32);
     }
 }
 

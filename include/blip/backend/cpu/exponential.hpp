@@ -24,8 +24,7 @@ BLIP_CPU_INLINE Floats exponential(Floats x) {
     x = min(broadcast(120.0f), max(broadcast(-150.0f), x));
     Floats const n = nearest(x * broadcast(1.44269504f));
     // ln 2 in two parts, the first short enough for an exact product.
-    Floats const r =
-        fma(n, broadcast(2.9088971e-5f), fma(n, broadcast(-0.69317626953125f), x));
+    Floats const r = fma(n, broadcast(2.9088971e-5f), fma(n, broadcast(-0.69317626953125f), x));
     Floats const tail = fma(polynomial(fit, r), r * r, r);
     return scale_by_power(tail + broadcast(1.0f), n);
 }

@@ -94,36 +94,33 @@ inline void layer_norm_backward(Engine& engine, std::size_t rows, std::size_t wi
                                 float* dscale, float* dshift) {
     // Every column sums its rows in order, whoever does it: nothing depends on the threads.
     constexpr std::size_t slice = 4 * lanes;
-    engine.parallel_ranges(
-        (width + slice - 1) / slice, 1, [&](std::size_t begin, std::size_t end) {
-            for (std::size_t part = begin * slice; part < end * slice && part < width;
-                 part += slice) {
-                Floats scales[4];
-                Floats shifts[4];
-                Mask masks[4];
+    engine.parallel_ranges((width + slice - 1) / slice, 1, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t part = begin * slice; part < end * slice && part < width; part += slice) {
+            Floats scales[4];
+            Floats shifts[4];
+            Mask masks[4];
+            for (std::size_t v = 0; v < 4; ++v) {
+                std::size_t const c = part + v * lanes;
+                masks[v] = first_lanes(c < width ? width - c : 0);
+                scales[v] = load(dscale + part + v * lanes, masks[v]);
+                shifts[v] = load(dshift + part + v * lanes, masks[v]);
+            }
+            for (std::size_t r = 0; r < rows; ++r) {
+                Floats const mean = broadcast(statistics[2 * r]);
+                Floats const inverse = broadcast(statistics[2 * r + 1]);
                 for (std::size_t v = 0; v < 4; ++v) {
-                    std::size_t const c = part + v * lanes;
-                    masks[v] = first_lanes(c < width ? width - c : 0);
-                    scales[v] = load(dscale + part + v * lanes, masks[v]);
-                    shifts[v] = load(dshift + part + v * lanes, masks[v]);
-                }
-                for (std::size_t r = 0; r < rows; ++r) {
-                    Floats const mean = broadcast(statistics[2 * r]);
-                    Floats const inverse = broadcast(statistics[2 * r + 1]);
-                    for (std::size_t v = 0; v < 4; ++v) {
-                        Floats const d = load(dy[r] + part + v * lanes, masks[v]);
-                        Floats const unit =
-                            (load(s[r] + part + v * lanes, masks[v]) - mean) * inverse;
-                        scales[v] = fma(d, unit, scales[v]);
-                        shifts[v] = shifts[v] + d;
-                    }
-                }
-                for (std::size_t v = 0; v < 4; ++v) {
-                    store(dscale + part + v * lanes, scales[v], masks[v]);
-                    store(dshift + part + v * lanes, shifts[v], masks[v]);
+                    Floats const d = load(dy[r] + part + v * lanes, masks[v]);
+                    Floats const unit = (load(s[r] + part + v * lanes, masks[v]) - mean) * inverse;
+                    scales[v] = fma(d, unit, scales[v]);
+                    shifts[v] = shifts[v] + d;
                 }
             }
-        });
+            for (std::size_t v = 0; v < 4; ++v) {
+                store(dscale + part + v * lanes, scales[v], masks[v]);
+                store(dshift + part + v * lanes, shifts[v], masks[v]);
+            }
+        }
+    });
     engine.parallel_ranges(rows, 16384 / width + 1, [&](std::size_t begin, std::size_t end) {
         for (std::size_t r = begin; r < end; ++r) {
             float const* const g = dy[r];
@@ -137,10 +134,8 @@ inline void layer_norm_backward(Engine& engine, std::size_t rows, std::size_t wi
                 return load(g + c, mask) * load(scale + c, mask);
             };
             Floats const mean = broadcast(detail::row_mean(width, slope));
-            Floats const inner =
-                broadcast(detail::row_mean(width, [&](std::size_t c, Mask mask) {
-                    return slope(c, mask) * unit(c, mask);
-                }));
+            Floats const inner = broadcast(detail::row_mean(
+                width, [&](std::size_t c, Mask mask) { return slope(c, mask) * unit(c, mask); }));
             for (std::size_t c = 0; c < width; c += lanes) {
                 Mask const mask = first_lanes(width - c);
                 Floats const centered = slope(c, mask) - mean;
@@ -155,16 +150,15 @@ inline void layer_norm_backward(Engine& engine, std::size_t rows, std::size_t wi
 inline void add_column_sums(Engine& engine, std::size_t rows, std::size_t width, ConstRows x,
                             float* sums) {
     constexpr std::size_t slice = 4 * lanes;
-    engine.parallel_ranges(
-        (width + slice - 1) / slice, 1, [&](std::size_t begin, std::size_t end) {
-            for (std::size_t c = begin * slice; c < end * slice && c < width; c += lanes) {
-                Mask const mask = first_lanes(width - c);
-                Floats total = load(sums + c, mask);
-                for (std::size_t r = 0; r < rows; ++r)
-                    total = total + load(x[r] + c, mask);
-                store(sums + c, total, mask);
-            }
-        });
+    engine.parallel_ranges((width + slice - 1) / slice, 1, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t c = begin * slice; c < end * slice && c < width; c += lanes) {
+            Mask const mask = first_lanes(width - c);
+            Floats total = load(sums + c, mask);
+            for (std::size_t r = 0; r < rows; ++r)
+                total = total + load(x[r] + c, mask);
+            store(sums + c, total, mask);
+        }
+    });
 }
 
 } // namespace blip::cpu::inline BLIP_CPU_TARGET

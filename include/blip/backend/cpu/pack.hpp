@@ -11,7 +11,7 @@ namespace blip::cpu::inline BLIP_CPU_TARGET {
 
 /// How the right factor [depth K, columns N] of a product lies in memory.
 enum class RightOrder {
-    panels,      ///< packed: element (k, n) at [n / 32][k][n % 32], the last panel filled with zeros
+    panels, ///< packed: element (k, n) at [n / 32][k][n % 32], the last panel filled with zeros
     column_rows, ///< a weight [N, K]: element (k, n) at data[n * stride + k]
     depth_rows   ///< element (k, n) at data[k * stride + n]
 };

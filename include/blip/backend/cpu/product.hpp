@@ -32,7 +32,7 @@ struct Split {
     std::size_t panels = 1; ///< parts of the panels
 };
 
-inline constexpr std::size_t most_rows = 24 * tile_rows; ///< of a left block in the second cache
+inline constexpr std::size_t most_rows = 18 * tile_rows; ///< of a left block in the second cache
 
 /// Chooses the cut whose slowest part takes least time, counting what each part packs for itself.
 inline Split choose_split(std::size_t threads, std::size_t rows, std::size_t panels,
@@ -45,12 +45,10 @@ inline Split choose_split(std::size_t threads, std::size_t rows, std::size_t pan
         for (std::size_t parts : {threads, 2 * threads}) {
             std::size_t const c = std::clamp<std::size_t>(parts / r, 1, panels);
             auto const part_rows = static_cast<double>((tiles + r - 1) / r * tile_rows);
-            auto const part_columns =
-                static_cast<double>((panels + c - 1) / c * panel_width);
+            auto const part_columns = static_cast<double>((panels + c - 1) / c * panel_width);
             auto const rounds = static_cast<double>((r * c + threads - 1) / threads);
-            double const pack = part_rows * 6 + (order == RightOrder::panels
-                                                     ? part_columns * 0.5
-                                                     : part_columns * 6);
+            double const pack = part_rows * 6 + (order == RightOrder::panels ? part_columns * 0.5
+                                                                             : part_columns * 6);
             double const time = rounds * (part_rows * part_columns + pack);
             if (least < 0 || time < least) {
                 least = time;
@@ -92,7 +90,7 @@ struct Product {
 
 /// Depths multiplied in one go: a panel's block and the left rows share the second cache.
 inline std::size_t block_depth(std::size_t rows, std::size_t depth) {
-    std::size_t const most = rows <= 4 * tile_rows ? 1024 : 256;
+    std::size_t const most = rows <= 4 * tile_rows ? 1024 : 384;
     std::size_t const blocks = std::max<std::size_t>(1, (depth + most - 1) / most);
     return std::max<std::size_t>(1, (depth + blocks - 1) / blocks);
 }
@@ -174,13 +172,13 @@ inline void multiply(Engine& engine, std::size_t rows, std::size_t columns, std:
         return;
     detail::Product product{left, right, y, columns, depth, false, false};
     product.copy_left = left.order == LeftOrder::depth_rows || rows > few_rows;
-    product.finishes = y.activation != Activation::none || y.before_activation != nullptr ||
-                       y.residual != nullptr;
+    product.finishes =
+        y.activation != Activation::none || y.before_activation != nullptr || y.residual != nullptr;
     std::size_t const panels = panel_count(columns);
     Scratch& scratch = engine.scratch();
     // Below this many operations waking other threads costs more than it saves.
-    bool const small = static_cast<double>(rows) * static_cast<double>(columns) *
-                           static_cast<double>(depth) < 3e4;
+    bool const small =
+        static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(depth) < 3e4;
     if (small || engine.threads() == 1) {
         detail::multiply_part(scratch, product, 0, rows, 0, panels);
         return;

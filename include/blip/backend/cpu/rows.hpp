@@ -31,8 +31,7 @@ inline void add_row(float const* a, float const* b, float* y, std::size_t width)
 
 /// Row `column` of a weight [N, depth] that is kept as panels.
 inline void read_panel_row(float const* packed, std::size_t depth, std::size_t row, float* to) {
-    float const* const from =
-        packed + row / panel_width * panel_width * depth + row % panel_width;
+    float const* const from = packed + row / panel_width * panel_width * depth + row % panel_width;
     for (std::size_t k = 0; k < depth; ++k)
         to[k] = from[k * panel_width];
 }
@@ -46,8 +45,8 @@ inline void unpack_panels(Engine& engine, float const* packed, std::size_t rows,
     });
 }
 
-/// y[r] = table[ids[r]] + positions[position_ids[r]]. The table may be kept as panels, because it is
-/// also the weight of the language model's last product.
+/// y[r] = table[ids[r]] + positions[position_ids[r]]. The table may be kept as panels, because it
+/// is also the weight of the language model's last product.
 inline void embed(Engine& engine, std::size_t rows, std::size_t width, int const* ids,
                   int const* position_ids, float const* table, bool panels, float const* positions,
                   Rows y) {
@@ -80,15 +79,14 @@ inline void embed_backward(Engine& engine, std::size_t rows, std::size_t width, 
                 float* const to = table + static_cast<std::size_t>(ids[r]) * width + first;
                 add_row(to, g, to, count);
             }
-            float* const to =
-                positions + static_cast<std::size_t>(position_ids[r]) * width + first;
+            float* const to = positions + static_cast<std::size_t>(position_ids[r]) * width + first;
             add_row(to, g, to, count);
         }
     });
 }
 
-/// Calls copy(pixel run, patch run, length) for every run of pixels that lies together in the images
-/// [count, 3, size, size] and in the patches [count, grid², 3 patch²].
+/// Calls copy(pixel run, patch run, length) for every run of pixels that lies together in the
+/// images [count, 3, size, size] and in the patches [count, grid², 3 patch²].
 template <class Copy>
 void each_patch_run(Engine& engine, std::size_t count, std::size_t size, std::size_t patch,
                     Copy copy) {
@@ -116,8 +114,8 @@ inline void patches(Engine& engine, float const* images, std::size_t count, std:
 }
 
 /// The inverse: pixels of whole patches; every pixel belongs to one.
-inline void patches_backward(Engine& engine, float const* rows, std::size_t count,
-                             std::size_t size, std::size_t patch, float* images) {
+inline void patches_backward(Engine& engine, float const* rows, std::size_t count, std::size_t size,
+                             std::size_t patch, float* images) {
     each_patch_run(engine, count, size, patch,
                    [=](std::size_t pixel, std::size_t entry, std::size_t length) {
                        std::memcpy(images + pixel, rows + entry, length * sizeof(float));
@@ -139,9 +137,8 @@ inline void prepend(Engine& engine, float const* x, float const* first, float co
 }
 
 /// dx = dy without the first row of each item; dfirst += those, dpositions += Σ over the items.
-inline void prepend_backward(Engine& engine, float const* dy, std::size_t count,
-                             std::size_t length, std::size_t width, float* dx, float* dfirst,
-                             float* dpositions) {
+inline void prepend_backward(Engine& engine, float const* dy, std::size_t count, std::size_t length,
+                             std::size_t width, float* dx, float* dfirst, float* dpositions) {
     std::size_t const rows = length + 1;
     engine.parallel_ranges(rows, 16, [=](std::size_t begin, std::size_t end) {
         for (std::size_t t = begin; t < end; ++t)

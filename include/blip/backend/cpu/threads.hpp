@@ -32,8 +32,8 @@ inline std::size_t default_threads() {
         char* end = nullptr;
         long const count = std::strtol(text, &end, 10);
         if (*end != '\0' || count < 1 || count > 1024)
-            throw ArgumentError(join("BLIP_THREADS is '", text,
-                                     "', expected a number of threads from 1 to 1024"));
+            throw ArgumentError(
+                join("BLIP_THREADS is '", text, "', expected a number of threads from 1 to 1024"));
         return static_cast<std::size_t>(count);
     }
     unsigned const count = std::thread::hardware_concurrency();
@@ -141,8 +141,7 @@ private:
                     continue;
                 last = state / one_generation;
                 run_parts();
-                std::uint32_t const left =
-                    state_.fetch_sub(1, std::memory_order_acq_rel) - 1;
+                std::uint32_t const left = state_.fetch_sub(1, std::memory_order_acq_rel) - 1;
                 if ((left & joined) == 0 && (left & open) == 0)
                     state_.notify_all();
                 spins = 0;

@@ -13,8 +13,8 @@ namespace blip::cpu::inline BLIP_CPU_TARGET {
 inline constexpr std::size_t panel_width = 32;
 
 // Accumulators fill the register file: 28 of 32 (AVX-512), 12 of 16 (AVX2, two registers a vector),
-// 8 of 16 (plain SSE, four registers a vector). Few rows take columns of two panels instead, so that
-// enough independent sums are under way to hide the latency of an addition.
+// 8 of 16 (plain SSE, four registers a vector). Few rows take columns of two panels instead, so
+// that enough independent sums are under way to hide the latency of an addition.
 #if defined(__AVX512F__)
 inline constexpr std::size_t tile_rows = 14;
 inline constexpr std::size_t tile_vectors = 2;
@@ -42,14 +42,14 @@ enum class Start {
 
 /// One tile of a product: rows of A times a panel, added up into C.
 struct TileTask {
-    float const* a;       ///< row r, depth k at a[r * a_stride + k]
+    float const* a; ///< row r, depth k at a[r * a_stride + k]
     std::size_t a_stride;
-    float const* b;       ///< depth k, column j at b[k * panel_width + j]
-    std::size_t b_next;   ///< floats from one panel to the next, for tiles of two panels
+    float const* b;     ///< depth k, column j at b[k * panel_width + j]
+    std::size_t b_next; ///< floats from one panel to the next, for tiles of two panels
     std::size_t depth;
     float* c;
     std::size_t c_stride;
-    std::size_t columns;  ///< of C that exist; the rest of the tile is not touched
+    std::size_t columns; ///< of C that exist; the rest of the tile is not touched
     float const* bias;
     Start start;
 };
@@ -144,7 +144,8 @@ constexpr std::array<TileFunction, sizeof...(Index)> tile_functions(std::index_s
 }
 
 /// Element r - 1 multiplies r rows.
-inline constexpr auto full_tiles = tile_functions<tile_vectors>(std::make_index_sequence<tile_rows>());
+inline constexpr auto full_tiles =
+    tile_functions<tile_vectors>(std::make_index_sequence<tile_rows>());
 inline constexpr auto few_tiles = tile_functions<few_vectors>(std::make_index_sequence<few_rows>());
 
 } // namespace detail
