@@ -33,16 +33,16 @@ namespace blip {
 /// prompt "a picture of ", 3 beams, 5 to 20 tokens; a Hugging Face folder gives no prompt, greedy
 /// search and 20 new tokens, or what its generation_config.json says.
 struct CaptionOptions {
-    std::optional<std::string> prompt; ///< the caption's beginning; "" for none
-    std::optional<int> beams;          ///< 1: greedy
-    int results = 1;                   ///< captions an image, at most `beams` unless sampling
-    bool sample = false;               ///< draw tokens instead of searching for the best ones
-    std::optional<int> max_length;     ///< in tokens, start token and prompt included
-    std::optional<int> max_new_tokens; ///< in tokens after the prompt; overrides max_length
-    std::optional<int> min_length;     ///< in tokens, start token and prompt included
-    std::optional<double> repetition_penalty;
-    std::optional<double> length_penalty;
-    std::optional<int> no_repeat_ngram;
+    std::optional<std::string> prompt{}; ///< the caption's beginning; "" for none
+    std::optional<int> beams{};          ///< 1: greedy
+    int results = 1;                     ///< captions an image, at most `beams` unless sampling
+    bool sample = false;                 ///< draw tokens instead of searching for the best ones
+    std::optional<int> max_length{};     ///< in tokens, start token and prompt included
+    std::optional<int> max_new_tokens{}; ///< in tokens after the prompt; overrides max_length
+    std::optional<int> min_length{};     ///< in tokens, start token and prompt included
+    std::optional<double> repetition_penalty{};
+    std::optional<double> length_penalty{};
+    std::optional<int> no_repeat_ngram{};
     EarlyStopping early_stopping = EarlyStopping::off;
     double temperature = 1; ///< sampling only, like all that follows
     int top_k = 50;         ///< 0: all
