@@ -18,9 +18,12 @@ namespace {
 using Model = Captioner<config::caption_base, Cpu<float>>;
 
 Model const& captioner() {
-    static Model const model(small_weights<Model::Network>(engine()),
-                             ModelSettings{.compatibility = Compatibility::hugging_face},
-                             Tokenizer(bert_base_uncased()), Preprocess{}, engine());
+    static Model const model = [] {
+        ModelSettings settings;
+        settings.compatibility = Compatibility::hugging_face;
+        return Model(small_weights<Model::Network>(engine()), settings,
+                     Tokenizer(bert_base_uncased()), Preprocess{}, engine());
+    }();
     return model;
 }
 

@@ -85,14 +85,24 @@ inline void dropout(Engine& engine, float const* x, std::size_t count, std::size
     DropoutRule const rule(probability, key);
     std::size_t const groups = (count + group - 1) / group;
     engine.parallel_ranges(groups, 4096 / group + 1, [&](std::size_t begin, std::size_t end) {
-        float factors[256];
+        float factors[256] = {};
         for (std::size_t g = begin; g < end; g += 256) {
             std::size_t const here = std::min<std::size_t>(256, end - g);
             dropout_factors(rule, g, here, factors);
+            if (group == 1) {
+                for (std::size_t i = 0; i < here; i += lanes) {
+                    Mask const mask = first_lanes(here - i);
+                    Floats const factor = load(factors + i);
+                    Floats const zero = broadcast(0.0f);
+                    // A dropped infinity becomes 0, not a NaN.
+                    store(y + g + i,
+                          select(less(zero, factor), load(x + g + i, mask) * factor, zero), mask);
+                }
+                continue;
+            }
             for (std::size_t i = 0; i < here; ++i) {
                 std::size_t const last = std::min(count, (g + i + 1) * group);
                 for (std::size_t e = (g + i) * group; e < last; ++e)
-                    // A dropped infinity becomes 0, not a NaN.
                     y[e] = factors[i] == 0 ? 0.0f : x[e] * factors[i];
             }
         }
