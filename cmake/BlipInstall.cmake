@@ -32,13 +32,12 @@ install(
           "${PROJECT_SOURCE_DIR}/cmake/BlipDependencies.cmake"
           "${PROJECT_SOURCE_DIR}/cmake/BlipModelConfig.cmake"
           "${PROJECT_SOURCE_DIR}/cmake/BlipOptimize.cmake"
-          "${PROJECT_SOURCE_DIR}/cmake/Findstb.cmake"
           "${PROJECT_SOURCE_DIR}/cmake/Findutf8proc.cmake"
           "${PROJECT_SOURCE_DIR}/cmake/FindWebP.cmake"
     DESTINATION "${package_dir}"
 )
 
-set(pc_requires "eigen3 >= 3.4, xtl, xtensor >= 0.24, nlohmann_json >= 3.10, libutf8proc, stb, libjpeg, libpng, zlib")
+set(pc_requires "eigen3 >= 3.4, xtl, xtensor >= 0.24, nlohmann_json >= 3.10, libutf8proc, libjpeg, libpng, zlib")
 set(pc_cflags "")
 if(BLIP_WEBP AND WebP_FOUND)
     string(APPEND pc_requires ", libwebp")

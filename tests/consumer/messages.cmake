@@ -68,8 +68,8 @@ set(configure "${CMAKE_COMMAND}" -S "${WORK}/project" -B "${WORK}/build" -G "${G
 expect_error("neither config.json nor model/config.json is there"
              ${configure} -DCOMPONENTS=blip -DBLIP_MODELS=${WORK}/nothing)
 expect_error("unknown component \"codecs\"; there are core, blip and cuda" ${configure} -DCOMPONENTS=codecs)
-expect_error("blip needs packages that were not found: stb" ${configure} --fresh -DCOMPONENTS=blip
-             -DCMAKE_DISABLE_FIND_PACKAGE_stb=ON)
+expect_error("blip needs packages that were not found: utf8proc" ${configure} --fresh -DCOMPONENTS=blip
+             -DCMAKE_DISABLE_FIND_PACKAGE_utf8proc=ON)
 
 if(broken)
     message(FATAL_ERROR "some messages are not as expected")

@@ -18,7 +18,7 @@ function finish(    path) {
     if (body[name] ~ /int main *\(/)
         print body[name] > path
     else if (scope == "namespace")
-        print "namespace {\n" before[name] body[name] "} // namespace" > path
+        print "namespace snippet_" name " {\n" before[name] body[name] "}" > path
     else {
         if (before[name] != "")
             print "namespace {\n" before[name] "} // namespace" > path
