@@ -65,6 +65,10 @@ inline void pack_keys(HeadSource keys, HeadTask const& task, std::size_t first, 
             std::size_t const key = first + half + j;
             bool const used = key < task.keys && (task.mask == nullptr || task.mask[key] != 0);
             rows[j] = used ? keys[key] : nullptr;
+            // A head's pieces lie far apart: the processor would not foresee them.
+            if (key + panel_width < task.keys)
+                for (std::size_t d = 0; d < task.width; d += lanes)
+                    __builtin_prefetch(keys[key + panel_width] + d);
         }
         for (std::size_t d = 0; d < task.width; d += lanes) {
             std::size_t const count = std::min(lanes, task.width - d);
@@ -157,6 +161,9 @@ void weigh_values(float const* p, std::size_t stride, HeadSource values, HeadTas
             if (task.mask != nullptr && task.mask[j] == 0)
                 continue;
             float const* const from = values[j] + d;
+            if (j + 16 < task.keys)
+                for (std::size_t v = 0; v < few_vectors; ++v)
+                    __builtin_prefetch(values[j + 16] + d + v * lanes);
             Floats value[few_vectors];
 #pragma GCC unroll 4
             for (std::size_t v = 0; v < few_vectors; ++v)
