@@ -7,7 +7,8 @@
 #include <blip/backend/cpu/exponential.hpp>
 #include <blip/backend/cpu/simd.hpp>
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 /// The share of the standard normal distribution below x, (1 + erf(x/√2)) / 2, accurate also where
 /// 1 + erf would cancel.
@@ -64,4 +65,5 @@ inline void activation_backward(Engine& engine, Activation activation, float con
     });
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu

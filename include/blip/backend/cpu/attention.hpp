@@ -13,7 +13,8 @@
 #include <blip/backend/cpu/pack.hpp>
 #include <blip/backend/cpu/tile.hpp>
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 /// Keys or values of one head: row j at data + (index ? index[j] : j) * stride.
 struct HeadSource {
@@ -298,4 +299,5 @@ inline void attend_probabilities(HeadTask const& task, ConstRows q, HeadSource k
     }
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu

@@ -5,7 +5,8 @@
 
 #include <blip/backend/cpu/attention.hpp>
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 namespace detail {
 
@@ -141,4 +142,5 @@ inline void attend_head_backward(HeadTask const& task, HeadGradient const& head,
     }
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu

@@ -8,7 +8,8 @@
 #include <blip/backend/cpu/normalize.hpp>
 #include <blip/backend/cpu/simd.hpp>
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 /// What one pass over a row of logits needs to know of it.
 struct LogitSummary {
@@ -85,4 +86,5 @@ inline void cross_entropy(Engine& engine, std::size_t rows, std::size_t classes,
     });
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu

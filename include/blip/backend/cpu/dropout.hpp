@@ -9,7 +9,8 @@
 #include <blip/backend/cpu/simd.hpp>
 #include <blip/core/random.hpp>
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 namespace detail {
 
@@ -109,4 +110,5 @@ inline void dropout(Engine& engine, float const* x, std::size_t count, std::size
     });
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu

@@ -4,7 +4,8 @@
 
 #include <blip/backend/cpu/simd.hpp>
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 /// The polynomial whose highest coefficient comes first.
 template <std::size_t Count>
@@ -29,4 +30,5 @@ BLIP_CPU_INLINE Floats exponential(Floats x) {
     return scale_by_power(tail + broadcast(1.0f), n);
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu

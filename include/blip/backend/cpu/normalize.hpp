@@ -6,7 +6,8 @@
 #include <blip/backend/cpu/engine.hpp>
 #include <blip/backend/cpu/simd.hpp>
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 /// Rows of floats with a stride.
 struct Rows {
@@ -161,4 +162,5 @@ inline void add_column_sums(Engine& engine, std::size_t rows, std::size_t width,
     });
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu

@@ -7,7 +7,8 @@
 #include <blip/backend/cpu/simd.hpp>
 #include <blip/backend/cpu/tile.hpp>
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 /// How the right factor [depth K, columns N] of a product lies in memory.
 enum class RightOrder {
@@ -122,4 +123,5 @@ inline void pack_left(Left left, std::size_t row, std::size_t rows, std::size_t 
     }
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu

@@ -8,7 +8,8 @@
 #include <blip/backend/cpu/pack.hpp>
 #include <blip/backend/cpu/tile.hpp>
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 /// Result of a product, and what happens to it while it is still in the cache: with s the sums,
 /// begun as `start` says, u = s, y = activation(s) + residual.
@@ -200,4 +201,5 @@ inline void multiply(Engine& engine, std::size_t rows, std::size_t columns, std:
     });
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu

@@ -8,7 +8,8 @@
 #include <blip/backend/cpu/pack.hpp>
 #include <blip/backend/cpu/simd.hpp>
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 /// y = a + b; y may be either.
 inline void add(Engine& engine, float const* a, float const* b, float* y, std::size_t count) {
@@ -171,4 +172,5 @@ inline void scatter_rows(Engine& engine, std::size_t rows, std::size_t width, Co
     });
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu

@@ -13,7 +13,8 @@
 // Sixteen floats in two 256-bit registers; see simd.hpp.
 #if !defined(__AVX512F__) && defined(__AVX2__) && defined(__FMA__)
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 /// All bits of a lane set: the operation touches it.
 struct Mask {
@@ -188,6 +189,7 @@ BLIP_CPU_INLINE Words lower_halves(Words a, Words b) {
             _mm256_blend_epi32(a.high, _mm256_slli_epi64(b.high, 32), 0xAA)};
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu
 
 #endif

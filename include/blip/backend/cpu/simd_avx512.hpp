@@ -12,7 +12,8 @@
 // Sixteen floats in one 512-bit register; see simd.hpp.
 #if defined(__AVX512F__)
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 // g++ 12 warns of uninitialised values inside the plain forms of some intrinsics; the forms with a
 // mask of all lanes compile to the same instructions.
@@ -168,6 +169,7 @@ BLIP_CPU_INLINE Words lower_halves(Words a, Words b) {
     return {_mm512_mask_shuffle_epi32(a.value, 0xAAAA, b.value, _MM_PERM_CCAA)};
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu
 
 #endif

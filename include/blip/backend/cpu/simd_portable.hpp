@@ -10,7 +10,8 @@
 // Sixteen floats in an array, for any processor; see simd.hpp.
 #if !defined(__AVX512F__) && !(defined(__AVX2__) && defined(__FMA__))
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 /// Which lanes an operation touches.
 struct Mask {
@@ -182,6 +183,7 @@ BLIP_CPU_INLINE Words lower_halves(Words a, Words const& b) {
     return a;
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu
 
 #endif

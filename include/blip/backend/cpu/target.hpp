@@ -16,9 +16,11 @@
 // call would spill all accumulators of the kernel around it.
 #define BLIP_CPU_INLINE [[gnu::always_inline]] inline
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 /// Floats in one vector, and the granule of every packed layout.
 inline constexpr std::size_t lanes = 16;
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu

@@ -6,7 +6,8 @@
 
 #include <blip/backend/cpu/simd.hpp>
 
-namespace blip::cpu::inline BLIP_CPU_TARGET {
+namespace blip::cpu {
+inline namespace BLIP_CPU_TARGET {
 
 /// Columns of a packed panel. One width for all instruction sets, so that packed weights mean the
 /// same everywhere.
@@ -181,4 +182,5 @@ inline void multiply_rows(TileTask task, std::size_t rows) {
     }
 }
 
-} // namespace blip::cpu::inline BLIP_CPU_TARGET
+} // namespace BLIP_CPU_TARGET
+} // namespace blip::cpu
