@@ -1,5 +1,7 @@
 #include <utility>
 
+#include <Eigen/Core>
+
 #include "kernels_support.hpp"
 
 using namespace blip;
@@ -34,6 +36,27 @@ void panels(benchmark::State& state) {
 }
 void rows(benchmark::State& state) {
     linear(state, Layout::rows);
+}
+
+/// The same product by Eigen, rows split over the threads: the baseline of the library's own
+/// kernels.
+void eigen(benchmark::State& state) {
+    using Rows = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    auto const m = static_cast<Eigen::Index>(state.range(0));
+    auto const out = static_cast<Eigen::Index>(state.range(1));
+    auto const in = static_cast<Eigen::Index>(state.range(2));
+    Rows const x = Rows::Random(m, in), w = Rows::Random(out, in);
+    Rows y(m, out);
+    Fastest fastest;
+    fastest.time(state, [&] {
+        auto const most = static_cast<std::size_t>(m);
+        engine().parallel_ranges(most, 1, [&](std::size_t begin, std::size_t end) {
+            auto const first = static_cast<Eigen::Index>(begin);
+            auto const count = static_cast<Eigen::Index>(end - begin);
+            y.middleRows(first, count).noalias() = x.middleRows(first, count) * w.transpose();
+        });
+    });
+    fastest.flops(state, engine(), 2.0 * static_cast<double>(m * out * in));
 }
 
 void backward_input(benchmark::State& state) {
@@ -87,6 +110,7 @@ void few_shapes(benchmark::internal::Benchmark* b) {
 }
 
 BENCHMARK(panels)->Apply(encoder_shapes)->Apply(few_shapes);
+BENCHMARK(eigen)->Apply(encoder_shapes)->Args({3, 30524, 768});
 BENCHMARK(rows)->Apply(training_shapes)->Args({3, 30524, 768});
 BENCHMARK(backward_input)->Apply(training_shapes);
 BENCHMARK(backward_weight)->Apply(training_shapes);

@@ -37,7 +37,7 @@ install(
     DESTINATION "${package_dir}"
 )
 
-set(pc_requires "eigen3 >= 3.4, xtl, xtensor >= 0.24, nlohmann_json >= 3.10, libutf8proc, libjpeg, libpng, zlib")
+set(pc_requires "xtl, xtensor >= 0.24, nlohmann_json >= 3.10, libutf8proc, libjpeg, libpng, zlib")
 set(pc_cflags "")
 if(BLIP_WEBP AND WebP_FOUND)
     string(APPEND pc_requires ", libwebp")
