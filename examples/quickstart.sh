@@ -32,6 +32,7 @@ cmake --preset release -DBLIP_BUILD_TESTS=OFF -DBLIP_MODELS="$sizes" >build/quic
     cat build/quickstart.log
     exit 1
 }
+echo "Compiling the caption program for every built-in size: some minutes, up to 3 GB of memory"
 cmake --build --preset release --target caption
 caption=build/release/bin/caption
 
@@ -55,6 +56,6 @@ if [ $random = yes ]; then
     echo "These captions are word salad: the weights are random. For real ones, download the folder" \
         "Salesforce/blip-image-captioning-base from huggingface.co and run: BLIP_MODEL=FOLDER examples/quickstart.sh"
 fi
-if [ -d tests/golden/hf_caption/model ]; then
+if [ $random = yes ] && [ -d tests/golden/hf_caption/model ]; then
     echo "The tiny reference model runs the same way: $caption tests/golden/hf_caption/model examples/photos"
 fi

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -112,7 +114,9 @@ inline void add_output_options(CLI::App& app, CaptionArguments& a) {
     app.add_option("--output", a.output, "Write to FILE, not to standard output")
         ->type_name("FILE")
         ->group(group);
-    app.add_flag("--sidecar", a.sidecar, "Write photo.txt beside each photo.jpg")->group(group);
+    app.add_flag("--sidecar", a.sidecar,
+                 "Write photo.txt beside each photo.jpg, in place of an older one")
+        ->group(group);
     app.add_option("--html", a.html, "Write a page with pictures and captions too")
         ->type_name("FILE")
         ->group(group);
@@ -177,6 +181,11 @@ inline void CaptionArguments::check() const {
     if (!random_model.empty()) {
         if (!model.empty())
             throw UsageError("--random-model writes a model; it takes no MODEL and no PATH");
+        std::error_code ignored;
+        if (std::filesystem::exists(random_model, ignored) &&
+            !std::filesystem::is_empty(random_model, ignored))
+            throw UsageError(blip::join("--random-model: ", random_model,
+                                        " exists and is not empty; name a new folder"));
         return;
     }
     if (model.empty())
@@ -194,6 +203,16 @@ inline void CaptionArguments::check() const {
         throw UsageError("--resume needs what it is to continue: --output, --html or --sidecar");
     if (!output.empty() && output == html)
         throw UsageError("--output and --html name the same file");
+    for (auto const& path : paths)
+        for (auto const& written : {output, html}) {
+            std::error_code ignored;
+            if (!written.empty() && std::filesystem::equivalent(written, path, ignored))
+                throw UsageError(blip::join(written, " is one of the pictures; results cannot be "
+                                                     "written over it"));
+        }
+    if (options.min_length && options.max_length && *options.min_length > *options.max_length)
+        throw UsageError(blip::join("--min-length ", *options.min_length,
+                                    " is more than --max-length ", *options.max_length));
 }
 
 /// The format that --format asks for, or the name of --output. Throws UsageError for one that
@@ -204,7 +223,7 @@ inline std::unique_ptr<RecordFormat> make_format(CaptionArguments const& a) {
         if (name.empty() && a.output.ends_with(std::string(".") + ending))
             name = ending;
     if (name == "json" && a.resume && !a.output.empty())
-        throw UsageError("--resume cannot continue a JSON array, which is whole or not there; "
+        throw UsageError("--resume cannot continue a JSON array; "
                          "write --format jsonl, or run again with --force");
     if (name == "json")
         return std::make_unique<JsonArrayFormat>();
