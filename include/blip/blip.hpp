@@ -12,6 +12,7 @@
 #include <blip/io/model_folder.hpp>
 #include <blip/io/save_model.hpp>
 #include <blip/models/captioner.hpp>
+#include <blip/models/dispatch.hpp>
 #include <blip/networks/captioner_network.hpp>
 #include <blip/text/cleaning.hpp>
 #include <blip/text/wordpiece.hpp>

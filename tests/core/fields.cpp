@@ -32,6 +32,14 @@ struct Forgetful {
     static constexpr auto fields() { return std::tuple{Field{"weight", &Forgetful::weight}}; }
 };
 
+/// Sizes add up, yet `b` is missing.
+struct Twice {
+    Parameter<B, 2> a, b;
+    static constexpr auto fields() {
+        return std::tuple{Field{"a", &Twice::a}, Field{"b", &Twice::a}};
+    }
+};
+
 struct Nested {
     Complete first;
     std::array<Complete, 2> more;
@@ -51,6 +59,7 @@ struct Unlisted {
 
 static_assert(lists_every_member<Complete> && lists_every_member<Nested>);
 static_assert(!lists_every_member<Forgetful> && !lists_every_member<NestedForgetful>);
+static_assert(!lists_every_member<Twice>);
 static_assert(!lists_every_member<Unlisted> && !HasFields<Unlisted>);
 static_assert(!Layer<Complete> && Layer<Linear<2, 3, B>>);
 

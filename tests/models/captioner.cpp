@@ -181,8 +181,9 @@ TEST_CASE("what is saved is what is loaded") {
     Folder const folder;
     auto const captioner = random_captioner<Fast>();
     captioner.save(folder.path);
-    // The saved folder has the port's names; the authors' behaviour is asked for explicitly.
-    auto const again = Fast::load(folder.path, {.compatibility = Compatibility::salesforce});
+    // The saved folder has the port's names, but its config.json says whose behaviour is meant.
+    auto const again = Fast::load(folder.path);
+    CHECK(again.settings().compatibility == Compatibility::salesforce);
     CHECK(again.report().extra.empty());
     for (auto const& options : ways())
         check_same(again.generate(pictures(1), options).front(),

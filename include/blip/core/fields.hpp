@@ -53,13 +53,25 @@ constexpr bool member_lists_all() {
         return HasFields<T> && lists_all<T>();
 }
 
+template <class A, class B>
+constexpr bool same_member(A a, B b) {
+    if constexpr (std::is_same_v<A, B>)
+        return a.member == b.member;
+    else
+        return false;
+}
+
 template <class T>
 constexpr bool lists_all() {
     return std::apply(
         [](auto... field) {
             std::size_t const listed =
                 (std::size_t{0} + ... + sizeof(typename decltype(field)::type));
-            return listed == sizeof(T) &&
+            // A member listed twice could hide one that is not listed.
+            auto const once = [&](auto one) {
+                return (0 + ... + (same_member(one, field) ? 1 : 0)) == 1;
+            };
+            return listed == sizeof(T) && (once(field) && ...) &&
                    (member_lists_all<typename decltype(field)::type>() && ...);
         },
         T::fields());

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cmath>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -91,12 +94,20 @@ inline ModelSettings read_settings(JsonDocument const& json) {
     auto id = [&json](std::string const& key) -> std::optional<int> {
         if (!json.has(key))
             return std::nullopt;
-        return json.required<int>(key);
+        int const value = json.required<int>(key);
+        if (value < 0 || value >= (1 << 24))
+            throw ConfigError(join(json.where(), ": \"", key, "\" is ", value, ", expected 0 to ",
+                                   (1 << 24) - 1));
+        return value;
     };
-    s.dec_id = json.value_or("text_config.bos_token_id", 30522);
-    s.enc_id = json.value_or("text_config.enc_token_id", *s.dec_id + 1);
-    s.sep_id = json.value_or("text_config.sep_token_id", 102);
-    s.pad_id = json.value_or("text_config.pad_token_id", 0);
+    for (std::string const key : {"text_config.hidden_act", "vision_config.hidden_act"})
+        if (auto const act = json.value_or<std::string>(key, "gelu"); act != "gelu")
+            throw ConfigError(join(json.where(), ": \"", key, "\" is \"", act,
+                                   "\", but BLIP's activation is \"gelu\" (the exact form)"));
+    s.dec_id = id("text_config.bos_token_id").value_or(30522);
+    s.enc_id = id("text_config.enc_token_id").value_or(*s.dec_id + 1);
+    s.sep_id = id("text_config.sep_token_id").value_or(102);
+    s.pad_id = id("text_config.pad_token_id").value_or(0);
     s.cls_id = id("text_config.cls_token_id");
     s.unk_id = id("text_config.unk_token_id");
     s.mask_id = id("text_config.mask_token_id");
@@ -138,7 +149,12 @@ inline ModelSizes measure_sizes(TensorFile const& file) {
     v.width = extent("vision.embedding.class_token", 2);
     v.patch = extent("vision.embedding.projection.weight", 3);
     int const patches = extent("vision.embedding.positions", 1) - 1;
-    v.image = v.patch * static_cast<int>(std::lround(std::sqrt(static_cast<double>(patches))));
+    auto const grid =
+        static_cast<std::int64_t>(std::lround(std::sqrt(static_cast<double>(patches))));
+    if (grid < 1 || grid * grid != patches || grid * v.patch > (1 << 24))
+        throw CheckpointError(join(file.path().string(), ": a position table of ", patches,
+                                   " patches is no square grid of a possible picture"));
+    v.image = static_cast<int>(grid) * v.patch;
     v.depth = depth("vision.stack.blocks.", ".attention.norm.scale");
     v.hidden = extent("vision.stack.blocks.0.mlp.branch.up.weight", 0);
     v.heads = std::max(1, v.width / 64);

@@ -127,10 +127,11 @@ inline ModelFolder ModelFolder::open(std::filesystem::path const& path) {
     } else {
         model.sizes = measure_sizes(model.weights);
     }
-    // The weights' own names say whose numbers they give.
+    // A config.json may say whose numbers are meant; otherwise the weights' own names do.
     Naming const naming = detect_naming(model.weights);
-    model.settings.compatibility =
-        naming == Naming::original ? Compatibility::salesforce : Compatibility::hugging_face;
+    if (!config || naming == Naming::original)
+        model.settings.compatibility =
+            naming == Naming::original ? Compatibility::salesforce : Compatibility::hugging_face;
     if (!config && naming == Naming::hugging_face) {
         model.settings.vision_epsilon = 1e-5;
         model.settings.label_smoothing = 0;

@@ -23,46 +23,49 @@ inline nlohmann::ordered_json caption_config_json(ModelSizes const& sizes, Model
                                                   SpecialIds const& ids) {
     auto const& v = sizes.vision;
     auto const& t = sizes.text;
-    return {{"architectures", {"BlipForConditionalGeneration"}},
-            {"model_type", "blip"},
-            {"image_text_hidden_size", 256},
-            {"initializer_factor", 1.0},
-            {"logit_scale_init_value", 2.6592},
-            {"projection_dim", 512},
-            {"label_smoothing", s.label_smoothing},
-            {"tie_word_embeddings", true},
-            {"torch_dtype", "float32"},
-            {"vision_config",
-             {{"model_type", "blip_vision_model"},
-              {"hidden_act", "gelu"},
-              {"hidden_size", v.width},
-              {"intermediate_size", v.hidden},
-              {"num_hidden_layers", v.depth},
-              {"num_attention_heads", v.heads},
-              {"image_size", v.image},
-              {"patch_size", v.patch},
-              {"layer_norm_eps", s.vision_epsilon}}},
-            {"text_config",
-             {{"model_type", "blip_text_model"},
-              {"hidden_act", "gelu"},
-              {"vocab_size", t.vocabulary},
-              {"hidden_size", t.width},
-              {"encoder_hidden_size", t.encoder_width},
-              {"intermediate_size", t.hidden},
-              {"num_hidden_layers", t.depth},
-              {"num_attention_heads", t.heads},
-              {"max_position_embeddings", t.positions},
-              {"layer_norm_eps", s.text_epsilon},
-              {"label_smoothing", s.label_smoothing},
-              {"hidden_dropout_prob", s.hidden_dropout},
-              {"attention_probs_dropout_prob", s.attention_dropout},
-              {"bos_token_id", ids.dec},
-              {"enc_token_id", ids.enc},
-              {"eos_token_id", 2},
-              {"pad_token_id", ids.pad},
-              {"sep_token_id", ids.sep},
-              {"is_decoder", true},
-              {"use_cache", true}}}};
+    nlohmann::ordered_json json = {{"architectures", {"BlipForConditionalGeneration"}},
+                                   {"model_type", "blip"},
+                                   {"image_text_hidden_size", 256},
+                                   {"initializer_factor", 1.0},
+                                   {"logit_scale_init_value", 2.6592},
+                                   {"projection_dim", 512},
+                                   {"label_smoothing", s.label_smoothing},
+                                   {"tie_word_embeddings", true},
+                                   {"torch_dtype", "float32"},
+                                   {"vision_config",
+                                    {{"model_type", "blip_vision_model"},
+                                     {"hidden_act", "gelu"},
+                                     {"hidden_size", v.width},
+                                     {"intermediate_size", v.hidden},
+                                     {"num_hidden_layers", v.depth},
+                                     {"num_attention_heads", v.heads},
+                                     {"image_size", v.image},
+                                     {"patch_size", v.patch},
+                                     {"layer_norm_eps", s.vision_epsilon}}},
+                                   {"text_config",
+                                    {{"model_type", "blip_text_model"},
+                                     {"hidden_act", "gelu"},
+                                     {"vocab_size", t.vocabulary},
+                                     {"hidden_size", t.width},
+                                     {"encoder_hidden_size", t.encoder_width},
+                                     {"intermediate_size", t.hidden},
+                                     {"num_hidden_layers", t.depth},
+                                     {"num_attention_heads", t.heads},
+                                     {"max_position_embeddings", t.positions},
+                                     {"layer_norm_eps", s.text_epsilon},
+                                     {"label_smoothing", s.label_smoothing},
+                                     {"hidden_dropout_prob", s.hidden_dropout},
+                                     {"attention_probs_dropout_prob", s.attention_dropout},
+                                     {"bos_token_id", ids.dec},
+                                     {"enc_token_id", ids.enc},
+                                     {"eos_token_id", 2},
+                                     {"pad_token_id", ids.pad},
+                                     {"sep_token_id", ids.sep},
+                                     {"is_decoder", true},
+                                     {"use_cache", true}}}};
+    if (s.compatibility == Compatibility::salesforce)
+        json["blip"] = {{"implementation", "salesforce"}};
+    return json;
 }
 
 /// vocab.txt: one piece a line, without the ids that have no piece.
@@ -71,6 +74,11 @@ inline std::string vocabulary_text(Vocabulary const& vocabulary) {
     auto const& special = vocabulary.special();
     for (int id = 0; id < vocabulary.size(); ++id) {
         std::string const& piece = vocabulary.piece(id);
+        // A hole in the ids keeps its line, so that later ids keep theirs.
+        if (vocabulary.find(piece) != id && id != special.dec && id != special.enc) {
+            text += "[unused_id_" + std::to_string(id) + "]\n";
+            continue;
+        }
         bool const unlisted = (id == special.dec || id == special.enc) && !vocabulary.find(piece);
         if (!unlisted)
             text += piece + "\n";

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -251,13 +252,19 @@ private:
         auto const& file = shared_->generation;
         auto const limits = rules(o);
         int const beams = o.beams.value_or(is_original() ? 3 : file.beams.value_or(1));
+        // No sequence outgrows the position table, whatever length is asked for.
         std::size_t tokens = 0;
-        for (auto const& ids : prompts.ids)
-            tokens +=
+        for (auto const& ids : prompts.ids) {
+            auto const limit =
                 limits.max_length
                     ? static_cast<std::size_t>(std::max(0, *limits.max_length))
                     : ids.size() + static_cast<std::size_t>(std::max(0, *limits.max_new_tokens));
+            tokens += std::min<std::size_t>(std::max(limit, ids.size()), C::text::positions);
+        }
         auto const rows = static_cast<std::size_t>(std::max(1, o.sample ? o.results : beams));
+        if (rows > static_cast<std::size_t>(std::numeric_limits<int>::max()) / tokens)
+            throw ArgumentError(join("captioner: ", rows, " sequences a picture of ", tokens,
+                                     " tokens in all are more than can be kept"));
         DecoderSession<typename C::text, B> session(network().decoder, states, prompts.prompts,
                                                     static_cast<int>(tokens * rows), ctx);
         std::span<std::vector<int> const> const ids(prompts.ids);

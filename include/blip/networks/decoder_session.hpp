@@ -81,8 +81,12 @@ public:
         Batch batch;
         for (std::size_t item = 0; item < prompts_.size(); ++item) {
             Prompt const& prompt = prompts_[item];
-            if (prompt.ids.empty())
-                throw ArgumentError(join("decoding: prompt ", item, " has no token"));
+            if (prompt.ids.empty() || prompt.positions.size() != prompt.ids.size() ||
+                prompt.visible.size() != prompt.ids.size())
+                throw ArgumentError(
+                    join("decoding: prompt ", item, " has ", prompt.ids.size(), " ids, ",
+                         prompt.positions.size(), " positions and ", prompt.visible.size(),
+                         " marks of visibility; it needs as many of each, at least one"));
             std::size_t const row = cache_.add_row();
             for (std::size_t t = 0; t < prompt.ids.size(); ++t) {
                 int const slot = cache_.take();
@@ -104,6 +108,13 @@ public:
     /// New row r continues row parents[r] with tokens[r]: logits [rows, vocabulary] on the host.
     void advance(std::span<int const> parents, std::span<int const> tokens,
                  std::span<scalar> logits) {
+        if (tokens.size() != parents.size())
+            throw ArgumentError(
+                join("decoding: ", tokens.size(), " tokens for ", parents.size(), " rows"));
+        for (int const parent : parents)
+            if (parent < 0 || parent >= std::ssize(items_))
+                throw ArgumentError(join("decoding: row ", parent, " does not exist; there are ",
+                                         items_.size(), " rows"));
         cache_.reorder(parents);
         std::vector<int> items, positions;
         Batch batch;
@@ -145,7 +156,7 @@ private:
         if (id < 0 || id >= C::vocabulary)
             throw ArgumentError(
                 join("decoding: id ", id, " is outside the vocabulary of ", C::vocabulary));
-        if (position >= C::positions)
+        if (position < 0 || position >= C::positions)
             throw ArgumentError(join("decoding: position ", position, ", but the model has only ",
                                      C::positions, " positions; ask for a shorter text"));
         batch.ids.push_back(id);

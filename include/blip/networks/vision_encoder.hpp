@@ -72,7 +72,8 @@ struct VisionEncoder {
     };
 
     States forward(Images images, Cache& cache, Context<B>& ctx) const {
-        if (ctx.keep == Keep::nothing)
+        // Drop path draws by item of the batch, so a batch in training stays whole.
+        if (ctx.keep == Keep::nothing && ctx.mode == Mode::evaluate)
             return forward_in_groups(images, ctx);
         return encode(images, cache, ctx);
     }

@@ -27,6 +27,42 @@ inline void require_processor() {
     if (!__builtin_cpu_supports("fma"))
         missing = "FMA";
 #endif
+#if defined(__BMI2__)
+    if (!__builtin_cpu_supports("bmi2"))
+        missing = "BMI2";
+#endif
+#if defined(__AVX512BW__)
+    if (!__builtin_cpu_supports("avx512bw"))
+        missing = "AVX-512 BW";
+#endif
+#if defined(__AVX512DQ__)
+    if (!__builtin_cpu_supports("avx512dq"))
+        missing = "AVX-512 DQ";
+#endif
+#if defined(__AVX512VL__)
+    if (!__builtin_cpu_supports("avx512vl"))
+        missing = "AVX-512 VL";
+#endif
+#if defined(__AVX512VBMI__)
+    if (!__builtin_cpu_supports("avx512vbmi"))
+        missing = "AVX-512 VBMI";
+#endif
+#if defined(__AVX512VBMI2__)
+    if (!__builtin_cpu_supports("avx512vbmi2"))
+        missing = "AVX-512 VBMI2";
+#endif
+#if defined(__AVX512VNNI__)
+    if (!__builtin_cpu_supports("avx512vnni"))
+        missing = "AVX-512 VNNI";
+#endif
+#if defined(__AVX512BITALG__)
+    if (!__builtin_cpu_supports("avx512bitalg"))
+        missing = "AVX-512 BITALG";
+#endif
+#if defined(__AVX512VPOPCNTDQ__)
+    if (!__builtin_cpu_supports("avx512vpopcntdq"))
+        missing = "AVX-512 VPOPCNTDQ";
+#endif
     if (missing != nullptr)
         throw DeviceError(join("this program was compiled for processors with ", missing,
                                ", which this one lacks; compile it on this machine with "
