@@ -33,8 +33,7 @@ struct PreNorm {
     X forward(X x, Cache& cache, Context<B>& ctx, auto const&... extra) const {
         auto const y =
             branch.forward(norm.forward(x, cache.norm, ctx), cache.branch, ctx, extra...);
-        auto const kept = drop_path.forward(y, cache.drop_path, ctx);
-        auto const sum = kept.data == y.data ? y : kept;
+        auto const sum = drop_path.forward(y, cache.drop_path, ctx);
         B::add(ctx.engine, x.data, sum.data, sum.data, sum.size());
         return sum;
     }
