@@ -1,5 +1,7 @@
 #include <support/catch.hpp>
 
+#include <algorithm>
+
 #include <blip/layers/cross_attention.hpp>
 #include <support/check_layer.hpp>
 
@@ -13,13 +15,15 @@ namespace {
 constexpr int batch = 2, length = 3, states = 4;
 constexpr unsigned char mask[] = {1, 1, 0, 1, 0, 1, 1, 1};
 
-void check(test::CheckOptions options, auto settings, unsigned char const* which) {
-    options.batch = batch;
+/// `each`: texts that look at one item.
+void check(test::CheckOptions options, auto settings, unsigned char const* which, int each = 1) {
+    options.batch = batch * each;
     options.length = length;
     test::check_contract<Small>(
-        {batch * length * 6, batch * states * 5}, options, settings,
+        {batch * each * length * 6, batch * states * 5}, options, settings,
         [&]<class B>(Small<B> const& layer, auto& cache, Context<B>& ctx, auto const& x) {
-            return layer.forward({x[0], batch, length}, cache, ctx, {{x[1], batch, states}, which});
+            return layer.forward({x[0], batch * each, length}, cache, ctx,
+                                 {{x[1], batch, states}, which});
         },
         [&]<class B>(Small<B> const& layer, auto dy, auto const& cache, auto& grad, Context<B>& ctx,
                      auto const& x) {
@@ -38,6 +42,28 @@ TEST_CASE("cross-attention keeps the contract, for text and for the states it lo
     check({}, test::default_settings, mask);
     check(
         {.mode = Mode::train}, [](auto& layer) { layer.dropout = 0.3; }, mask);
+    check({}, test::default_settings, mask, 3);
+}
+
+TEST_CASE("texts that share states give what each gives alone") {
+    using B = Reference<double>;
+    B::Engine engine;
+    Weights<Small<B>> weights(engine);
+    test::randomize(weights, engine, {8, 0});
+    Arena<B> arena;
+    Context<B> ctx{engine, arena};
+    auto x = test::random_values(6 * length * 6, {9, 0});
+    auto s = test::random_values(batch * states * 5, {10, 0});
+    Tokens<6, B> const texts{x.data(), 6, length};
+    Tokens<5, B> const all{s.data(), batch, states};
+    Small<B>::Cache cache;
+    auto const together = weights->forward(texts, cache, ctx, {all, mask});
+    for (int i = 0; i < 6; ++i) {
+        auto const y = weights->forward(texts.items(i, 1), cache, ctx,
+                                        {all.items(i / 3, 1), mask + i / 3 * states});
+        CHECK(std::equal(y.data, y.data + y.size(), together.items(i, 1).data));
+    }
+    CHECK_THROWS_AS(weights->forward(texts.items(0, 5), cache, ctx, {all, mask}), ArgumentError);
 }
 
 TEST_CASE("cross-attention adds to the gradient of the states, or leaves it out") {

@@ -2,17 +2,18 @@
 
 #include <tuple>
 
+#include <blip/core/error.hpp>
 #include <blip/layers/linear.hpp>
 
 namespace blip {
 
-/// What a text network looks at: states of an image encoder (or of another text), [batch, length,
-/// Width].
+/// What a text network looks at: states of an image encoder (or of another text), [n, length,
+/// Width]. A batch of n texts looks at one item each; one of n * m texts, m after m, at each item
+/// with m of them, whose keys and values are computed once.
 template <int Width, class B>
 struct EncoderStates {
     Tokens<Width, B> states;
-    unsigned char const* mask =
-        nullptr;                 ///< [batch, length] in backend memory, 1 = attend; null: all
+    unsigned char const* mask = nullptr; ///< [n, length] in backend memory, 1 = attend; null: all
     Tokens<Width, B> gradient{}; ///< where backward adds ∂L/∂states; no data: not wanted
 };
 
@@ -50,7 +51,12 @@ struct CrossAttention {
         RandomKey key;
     };
 
+    /// Throws ArgumentError when the texts cannot be shared out evenly among the states.
     X forward(X x, Cache& cache, Context<B>& ctx, States const& encoder) const {
+        if (encoder.states.batch < 1 || x.batch % encoder.states.batch != 0)
+            throw ArgumentError(join("cross-attention: ", x.batch, " texts cannot look at ",
+                                     encoder.states.batch,
+                                     " items of states; expected as many, or a multiple"));
         auto const q = cache.queries = query.forward(x, cache.query, ctx);
         auto const kv = cache.projected = key_value.forward(encoder.states, cache.key_value, ctx);
         auto const attended = cache.attended = ctx.template tokens<Width>(x.batch, x.length);
@@ -58,8 +64,8 @@ struct CrossAttention {
             cache.lse = ctx.take(x.rows() * Heads);
         if (ctx.mode == Mode::train && dropout > 0)
             cache.key = ctx.next_key();
-        B::attention(ctx.engine, shape(x, encoder, cache, ctx), rows(q), part(kv, 0), part(kv, 1),
-                     rows(attended), cache.lse);
+        B::attention(ctx.engine, shape(x, encoder, cache, ctx), rows(q, encoder), part(kv, 0),
+                     part(kv, 1), rows(attended, encoder), cache.lse);
         return output.forward(attended, cache.output, ctx);
     }
 
@@ -69,10 +75,10 @@ struct CrossAttention {
         auto const dq = ctx.template tokens<Width>(dy.batch, dy.length);
         auto const dkv =
             ctx.template tokens<2 * Width>(encoder.states.batch, encoder.states.length);
-        B::attention_backward(ctx.engine, shape(dy, encoder, cache, ctx), rows(cache.queries),
-                              part(cache.projected, 0), part(cache.projected, 1),
-                              rows(cache.attended), cache.lse, rows(dattended), rows(dq),
-                              part(dkv, 0), part(dkv, 1));
+        B::attention_backward(
+            ctx.engine, shape(dy, encoder, cache, ctx), rows(cache.queries, encoder),
+            part(cache.projected, 0), part(cache.projected, 1), rows(cache.attended, encoder),
+            cache.lse, rows(dattended, encoder), rows(dq, encoder), part(dkv, 0), part(dkv, 1));
         auto const dstates = key_value.backward(dkv, cache.key_value, grad.key_value, ctx);
         if (encoder.gradient.data)
             B::add(ctx.engine, encoder.gradient.data, dstates.data, encoder.gradient.data,
@@ -80,11 +86,12 @@ struct CrossAttention {
         return query.backward(dq, cache.query, grad.query, ctx);
     }
 
-    /// What the soft-max gave in `cache`'s forward: p [batch, heads, length, encoder length].
+    /// What the soft-max gave in `cache`'s forward: p [n, heads, texts per item * length, encoder
+    /// length].
     void probabilities(Cache const& cache, Context<B>& ctx, States const& encoder,
                        scalar* p) const {
         B::attention_probabilities(ctx.engine, shape(cache.queries, encoder, cache, ctx),
-                                   rows(cache.queries), part(cache.projected, 0), p);
+                                   rows(cache.queries, encoder), part(cache.projected, 0), p);
     }
 
     /// Key (0) or value (1) of every state.
@@ -93,15 +100,23 @@ struct CrossAttention {
         return {projected.data + std::ptrdiff_t{which} * Width, projected.length * stride, stride};
     }
 
-    static HeadRows<B> rows(X x) { return {x.data, std::ptrdiff_t{x.length} * Width, Width}; }
-
 private:
+    /// The texts that look at one item ask together, as one longer text would: a query's answer
+    /// depends on no other query.
+    static int queries(X x, States const& encoder) {
+        return x.batch / encoder.states.batch * x.length;
+    }
+
+    static HeadRows<B> rows(X x, States const& encoder) {
+        return {x.data, std::ptrdiff_t{queries(x, encoder)} * Width, Width};
+    }
+
     AttentionShape shape(X x, States const& encoder, Cache const& cache,
                          Context<B> const& ctx) const {
-        return {.items = x.batch,
+        return {.items = encoder.states.batch,
                 .heads = Heads,
                 .head_width = head_width,
-                .queries = x.length,
+                .queries = queries(x, encoder),
                 .keys = encoder.states.length,
                 .key_mask = encoder.mask,
                 .dropout = ctx.mode == Mode::train ? dropout : 0,
