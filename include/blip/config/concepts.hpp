@@ -62,4 +62,11 @@ concept ModelConfig = requires {
 template <class C>
 concept CaptionConfig = ModelConfig<C> && text_looks_at_images<C>;
 
+/// Sizes of image-text matching and retrieval: `C::projection` is the width of the space in which
+/// pictures and texts are compared.
+template <class C>
+concept MatchingConfig = ModelConfig<C> && text_looks_at_images<C> && requires {
+    { C::projection } -> std::convertible_to<int>;
+} &&(C::projection > 0);
+
 } // namespace blip

@@ -67,6 +67,14 @@ inline constexpr std::array head_names{
     NameRule{"bias", "bias", ""},
 };
 
+inline constexpr std::array whole_name{NameRule{"", "", ""}};
+
+// Two linear layers with an activation between them, which counts as the second of three there.
+inline constexpr std::array classifier_names{
+    NameRule{"hidden", "0", ""},
+    NameRule{"output", "2", ""},
+};
+
 /// Where a network hangs in ours and in a checkpoint.
 struct RootRule {
     std::string_view ours, original, hugging_face;
@@ -81,6 +89,17 @@ inline constexpr std::array root_names{
     RootRule{"decoder.head.", "text_decoder.cls.predictions.", "", head_names.data(),
              head_names.size()},
     RootRule{"encoder.", "text_encoder.", "", text_names.data(), text_names.size()},
+    RootRule{"vision_projection", "vision_proj", "", whole_name.data(), whole_name.size()},
+    RootRule{"text_projection", "text_proj", "", whole_name.data(), whole_name.size()},
+    RootRule{"matching", "itm_head", "", whole_name.data(), whole_name.size()},
+    RootRule{"classifier.", "cls_head.", "", classifier_names.data(), classifier_names.size()},
+    RootRule{"temperature", "temp", "", whole_name.data(), whole_name.size()},
+    // The momentum copies of pre-training and retrieval; the port has none.
+    RootRule{"teacher.vision.", "visual_encoder_m.", "", vision_names.data(), vision_names.size()},
+    RootRule{"teacher.encoder.", "text_encoder_m.", "", text_names.data(), text_names.size()},
+    RootRule{"teacher.vision_projection", "vision_proj_m", "", whole_name.data(),
+             whole_name.size()},
+    RootRule{"teacher.text_projection", "text_proj_m", "", whole_name.data(), whole_name.size()},
 };
 
 /// Matches `rule` (one `*` at most, for digits) at the start of `path`, up to its end or a dot.

@@ -24,18 +24,30 @@ namespace blip {
 struct LoadReport {
     std::vector<std::string> extra;        ///< tensors of the file that the model has no place for
     std::vector<std::string> interpolated; ///< position tables resized to the model's image size
+    std::vector<std::string> fresh; ///< tensors the file lacks or has in another shape; they stay
+                                    ///< as they were initialised
 
     /// One line for people; empty when there is nothing to say.
     std::string summary() const {
         std::string text;
         if (!interpolated.empty())
             text += "position embeddings resized to the model's image size";
+        if (!fresh.empty())
+            text += join(text.empty() ? "" : "; ", fresh.size(),
+                         " tensors are not in the file and start fresh (", fresh.front(),
+                         fresh.size() > 1 ? ", ...)" : ")");
         if (!extra.empty())
             text += join(text.empty() ? "" : "; ", extra.size(),
                          " tensors of the file are not used by this model (", extra.front(),
                          extra.size() > 1 ? ", ...)" : ")");
         return text;
     }
+};
+
+/// What becomes of a parameter that a file lacks or has in another shape.
+enum class Missing {
+    is_error,   ///< CheckpointError that lists all of them
+    stays_fresh ///< it keeps its numbers, and the report names it: the start of fine-tuning
 };
 
 /// The implementation whose names `file` uses. Throws CheckpointError when it looks like neither.
@@ -90,9 +102,11 @@ inline std::string nearest(TensorFile const& file, std::string_view name,
 }
 
 /// A checkpoint tensor [n, a, b, ...] fits a parameter [n, a b ...]: convolutions are kept as
-/// matrices.
+/// matrices. A scalar [] fits a parameter of one number.
 inline bool fits(std::span<std::int64_t const> found, std::span<std::int64_t const> expected) {
     if (std::equal(found.begin(), found.end(), expected.begin(), expected.end()))
+        return true;
+    if (found.empty() && expected.size() == 1 && expected[0] == 1)
         return true;
     return expected.size() == 2 && found.size() == 4 && found[0] == expected[0] &&
            checked_count(found) == checked_count(expected);
@@ -212,15 +226,19 @@ void fill_parameter(typename B::Engine& engine, P& parameter, std::span<T const>
 
 /// Reads every parameter of `weights` from `file`. `names(path)` gives the tensors a parameter is
 /// made of. Position tables of another grid are resized. Throws CheckpointError that lists all
-/// missing, misshapen and contradictory tensors; tensors without a place are reported, not refused.
+/// missing, misshapen and contradictory tensors, unless `missing` lets the first two pass; tensors
+/// without a place are reported, not refused.
 template <class Model, class Names>
 LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine& engine,
-                        TensorFile const& file, Names const& names) {
+                        TensorFile const& file, Names const& names,
+                        Missing missing = Missing::is_error) {
     using B = typename Model::backend;
     using Host = std::conditional_t<std::is_same_v<typename B::scalar, float>, float, double>;
     LoadReport report;
     detail::Problems problems(file);
     std::set<std::string_view> taken;
+    std::set<std::string> fresh; // parameters that keep their numbers
+    bool const strict = missing == Missing::is_error;
 
     // First everything is checked, so that a wrong file costs no time and leaves no half-made
     // model.
@@ -231,7 +249,10 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
         for (std::string const& name : sources) {
             auto const* tensor = detail::find_tied(file, name);
             if (!tensor) {
-                problems.missing(name);
+                if (strict)
+                    problems.missing(name);
+                else
+                    fresh.insert(path);
                 continue;
             }
             taken.insert(tensor->name);
@@ -243,7 +264,10 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
                 static_cast<std::int64_t>(std::lround(std::sqrt(static_cast<double>(rows))));
             bool const resizable = rows > 0 && grid * grid == rows && expected.size() == 3 &&
                                    tensor->shape[0] == 1 && tensor->shape[2] == expected[2];
-            if (!resizable && !detail::fits(tensor->shape, expected))
+            bool const fits = resizable || detail::fits(tensor->shape, expected);
+            if (!fits && !strict)
+                fresh.insert(path);
+            else if (!fits)
                 problems.shape(*tensor, expected);
             else if (!is_floating(tensor->type))
                 problems.other(join(tensor->name, " holds ", name_of(tensor->type),
@@ -254,8 +278,13 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
 
     for_each_parameter(*weights, [&](std::string const& path, auto& parameter) {
         using P = std::remove_cvref_t<decltype(parameter)>;
+        auto const sources = names(path);
+        if (fresh.contains(path)) {
+            report.fresh.insert(report.fresh.end(), sources.begin(), sources.end());
+            return;
+        }
         std::vector<TensorView const*> parts;
-        for (std::string const& name : names(path))
+        for (std::string const& name : sources)
             parts.push_back(detail::find_tied(file, name));
         detail::Values<Host> const values(parts);
         if (static_cast<std::ptrdiff_t>(values.get().size()) == P::size) {
@@ -282,11 +311,10 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
 /// The same for a published checkpoint, whose naming is recognised.
 template <class Model>
 LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine& engine,
-                        TensorFile const& file) {
+                        TensorFile const& file, Missing missing = Missing::is_error) {
     Naming const naming = detect_naming(file);
-    return load_weights(weights, engine, file, [naming](std::string const& path) {
-        return checkpoint_names(path, naming);
-    });
+    auto const names = [naming](std::string const& path) { return checkpoint_names(path, naming); };
+    return load_weights(weights, engine, file, names, missing);
 }
 
 } // namespace blip

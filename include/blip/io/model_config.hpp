@@ -126,7 +126,7 @@ inline ModelSizes measure_sizes(TensorFile const& file) {
         if (!tensor || tensor->shape.empty())
             throw CheckpointError(join(file.path().string(),
                                        ": cannot tell the model's sizes: tensor ", name,
-                                       " is missing; is this a captioning checkpoint?"));
+                                       " is missing"));
         return tensor->shape;
     };
     auto extent = [&](std::string const& path, std::size_t axis) {
@@ -159,13 +159,28 @@ inline ModelSizes measure_sizes(TensorFile const& file) {
     v.hidden = extent("vision.stack.blocks.0.mlp.branch.up.weight", 0);
     v.heads = std::max(1, v.width / 64);
     auto& t = sizes.text;
-    std::string const body = "decoder.body.";
+    // Where there are two text networks, the encoder is the one that looks at the picture.
+    bool const has_encoder =
+        detail::find_tied(file, checkpoint_names("encoder.embedding.words", naming).front());
+    std::string const body = has_encoder ? "encoder." : "decoder.body.";
     t.vocabulary = extent(body + "embedding.words", 0);
     t.width = extent(body + "embedding.words", 1);
     t.positions = extent(body + "embedding.positions", 0);
     t.depth = depth(body + "stack.blocks.", ".attention.norm.scale");
     t.hidden = extent(body + "stack.blocks.0.mlp.branch.up.weight", 0);
-    t.encoder_width = extent(body + "stack.blocks.0.cross.branch.key_value.weight", 1);
+    // A model of two pictures has two of these; either tells the width.
+    std::string const cross =
+        checkpoint_names(body + "stack.blocks.0.cross.branch.key_value.weight", naming).front();
+    std::string twin = cross;
+    if (auto const at = twin.find("crossattention.self."); at != twin.npos)
+        twin.replace(at, 20, "crossattention.self0.");
+    bool const twins = !file.find(cross) && file.find(twin);
+    auto const* projected = twins ? file.find(twin) : file.find(cross);
+    if (!projected || projected->shape.size() != 2 || projected->shape[1] < 1 ||
+        projected->shape[1] > (1 << 24))
+        throw CheckpointError(join(file.path().string(), ": cannot tell the model's sizes: tensor ",
+                                   cross, " is missing or no matrix"));
+    t.encoder_width = static_cast<int>(projected->shape[1]);
     t.heads = std::max(1, t.width / 64);
     return sizes;
 }

@@ -10,6 +10,7 @@
 #include <blip/config/sizes.hpp>
 #include <blip/io/model_config.hpp>
 #include <blip/io/save_weights.hpp>
+#include <blip/io/task.hpp>
 #include <blip/io/write_file.hpp>
 #include <blip/text/wordpiece.hpp>
 #include <blip/vision/preprocess.hpp>
@@ -18,14 +19,28 @@ namespace blip {
 
 namespace detail {
 
-/// config.json of a captioner as transformers writes it, with every size spelled out.
-inline nlohmann::ordered_json caption_config_json(ModelSizes const& sizes, ModelSettings const& s,
-                                                  SpecialIds const& ids) {
+/// The class of transformers that reads a model of `task`; empty where there is none.
+inline std::string_view port_class(Task task) {
+    switch (task) {
+    case Task::captioning:
+        return "BlipForConditionalGeneration";
+    case Task::question_answering:
+        return "BlipForQuestionAnswering";
+    case Task::matching:
+        return "BlipForImageTextRetrieval";
+    default:
+        return {};
+    }
+}
+
+/// config.json as transformers writes it, with every size spelled out.
+inline nlohmann::ordered_json config_json(ModelSizes const& sizes, int projection, Task task,
+                                          ModelSettings const& s, SpecialIds const& ids) {
     auto const& v = sizes.vision;
     auto const& t = sizes.text;
-    nlohmann::ordered_json json = {{"architectures", {"BlipForConditionalGeneration"}},
+    nlohmann::ordered_json json = {{"architectures", nlohmann::ordered_json::array()},
                                    {"model_type", "blip"},
-                                   {"image_text_hidden_size", 256},
+                                   {"image_text_hidden_size", projection},
                                    {"initializer_factor", 1.0},
                                    {"logit_scale_init_value", 2.6592},
                                    {"projection_dim", 512},
@@ -63,6 +78,8 @@ inline nlohmann::ordered_json caption_config_json(ModelSizes const& sizes, Model
                                      {"sep_token_id", ids.sep},
                                      {"is_decoder", true},
                                      {"use_cache", true}}}};
+    if (auto const name = port_class(task); !name.empty())
+        json["architectures"].push_back(name);
     if (s.compatibility == Compatibility::salesforce)
         json["blip"] = {{"implementation", "salesforce"}};
     return json;
@@ -88,9 +105,10 @@ inline std::string vocabulary_text(Vocabulary const& vocabulary) {
 
 } // namespace detail
 
-/// Writes a folder that this library and transformers load: config.json, model.safetensors,
-/// vocab.txt, and the small files beside them. Each file appears whole or not at all. Throws
-/// FileError.
+/// Writes a folder that this library loads, and transformers where it has a class for the task:
+/// config.json, model.safetensors, vocab.txt, and the small files beside them. Tensors are named as
+/// in the port where it has the class, as in the authors' release elsewhere. Each file appears
+/// whole or not at all. Throws FileError.
 template <class Network>
 void save_model(std::filesystem::path const& folder, Weights<Network> const& weights,
                 typename Network::backend::Engine& engine, ModelSettings const& settings,
@@ -103,15 +121,24 @@ void save_model(std::filesystem::path const& folder, Weights<Network> const& wei
         write_file(folder / name, json.dump(2) + "\n");
     };
     auto const& ids = tokenizer.vocabulary().special();
-    auto const sizes = sizes_of<typename Network::config>();
-    save_safetensors(folder / "model.safetensors", weights, engine);
-    write("config.json", detail::caption_config_json(sizes, settings, ids));
+    using C = typename Network::config;
+    auto const sizes = sizes_of<C>();
+    int projection = 256;
+    if constexpr (requires { C::projection; })
+        projection = C::projection;
+    bool const in_port = !detail::port_class(Network::task).empty();
+    save_safetensors(folder / "model.safetensors", weights, engine,
+                     in_port ? Naming::hugging_face : Naming::original);
+    write("config.json", detail::config_json(sizes, projection, Network::task, settings, ids));
     bool const original = settings.compatibility == Compatibility::salesforce;
     nlohmann::ordered_json generation = {
         {"bos_token_id", ids.dec}, {"eos_token_id", ids.sep}, {"pad_token_id", ids.pad}};
-    if (original)
+    if (original && Network::task == Task::captioning)
         generation.update({{"num_beams", 3}, {"max_length", 20}, {"min_length", 5}});
-    write("generation_config.json", generation);
+    bool const generates =
+        Network::task == Task::captioning || Network::task == Task::question_answering;
+    if (generates)
+        write("generation_config.json", generation);
     write("preprocessor_config.json",
           {{"image_processor_type", "BlipImageProcessor"},
            {"do_convert_rgb", true},

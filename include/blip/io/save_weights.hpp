@@ -21,7 +21,7 @@ namespace blip {
 namespace detail {
 
 /// Shape of `parameter` in a checkpoint that makes it of `parts` tensors: patch projections are
-/// convolutions there, everything else is as it is here.
+/// convolutions there, the temperature is a scalar, everything else is as it is here.
 template <class P>
 std::vector<std::int64_t> published_shape(P const&, std::string const& path, std::size_t parts,
                                           int patch) {
@@ -29,6 +29,8 @@ std::vector<std::int64_t> published_shape(P const&, std::string const& path, std
     shape[0] /= static_cast<std::int64_t>(parts);
     if (path.ends_with("embedding.projection.weight"))
         return {shape[0], 3, patch, patch};
+    if (path.ends_with("temperature"))
+        return {};
     return shape;
 }
 
@@ -77,12 +79,13 @@ std::vector<OutputTensor> published_tensors(Weights<Network> const& weights,
     return tensors;
 }
 
-/// Writes `weights` as transformers names them, to a .safetensors file. Throws FileError.
+/// Writes `weights` under their published names to a .safetensors file. Throws FileError.
 template <class Network>
 void save_safetensors(std::filesystem::path const& path, Weights<Network> const& weights,
                       typename Network::backend::Engine& engine,
+                      Naming naming = Naming::hugging_face,
                       SafetensorsOptions const& options = {}) {
-    write_safetensors(path, published_tensors(weights, engine, Naming::hugging_face), options);
+    write_safetensors(path, published_tensors(weights, engine, naming), options);
 }
 
 /// Writes `weights` as the authors' release does, to a .pth file that torch.load reads: a dict with

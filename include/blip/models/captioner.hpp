@@ -13,20 +13,13 @@
 #include <utility>
 #include <vector>
 
-#include <blip/core/weights.hpp>
 #include <blip/generate/beam.hpp>
 #include <blip/generate/greedy.hpp>
 #include <blip/generate/sample.hpp>
-#include <blip/io/load_weights.hpp>
-#include <blip/io/model_folder.hpp>
-#include <blip/io/save_model.hpp>
-#include <blip/io/vocabulary_files.hpp>
+#include <blip/models/loaded_model.hpp>
 #include <blip/models/prompts.hpp>
-#include <blip/models/workspace.hpp>
 #include <blip/networks/captioner_network.hpp>
 #include <blip/networks/decoder_session.hpp>
-#include <blip/text/wordpiece.hpp>
-#include <blip/vision/preprocess.hpp>
 
 namespace blip {
 
@@ -63,14 +56,6 @@ struct Caption {
     bool finished = false;                       ///< the model ended it, no length limit did
 };
 
-/// How a model is put into memory.
-template <class B>
-struct LoadOptions {
-    Layout layout = Layout::panels;                   ///< `rows` when the model is to be trained
-    std::optional<Compatibility> compatibility{};     ///< default: as the file's names say
-    typename B::Engine engine = typename B::Engine{}; ///< who computes: threads or a device
-};
-
 /// Describes pictures in words (paper section 4: image captioning): a vision transformer and a text
 /// decoder that looks at its states. Immutable once loaded: any number of threads may call it.
 template <CaptionConfig C, Backend B>
@@ -89,34 +74,16 @@ public:
     }
 
     static Captioner load(ModelFolder const& folder, LoadOptions<B> options = {}) {
-        auto expected = sizes_of<C>();
-        expected.vision.image = folder.sizes.vision.image;
-        if (auto const difference = describe_difference(expected, folder.sizes);
-            !difference.empty())
-            throw ConfigError(join(folder.weights.path().string(), ": the checkpoint has ",
-                                   difference, " in this program's configuration"));
-        Weights<Network> weights(options.engine, options.layout);
-        auto report = load_weights(weights, options.engine, folder.weights);
-        auto settings = folder.settings;
-        if (options.compatibility)
-            settings.compatibility = *options.compatibility;
-        auto preprocess = folder.preprocess;
-        preprocess.size = static_cast<std::size_t>(image_size);
-        Captioner captioner(std::move(weights), settings, load_tokenizer(folder), preprocess,
-                            std::move(options.engine));
-        captioner.shared_->report = std::move(report);
-        captioner.shared_->generation = folder.generation;
-        return captioner;
+        return Captioner(LoadedModel<Network>::load(folder, std::move(options)));
     }
 
     /// A captioner of parts: for models that were just trained.
     Captioner(Weights<Network> weights, ModelSettings settings, Tokenizer tokenizer,
               Preprocess preprocess = {.size = static_cast<std::size_t>(image_size)},
               typename B::Engine engine = typename B::Engine{})
-        : shared_(std::make_shared<Shared>(std::move(weights), std::move(settings),
-                                           std::move(tokenizer), preprocess, std::move(engine))) {
-        apply_settings(*shared_->weights, shared_->settings);
-    }
+        : shared_(std::make_shared<LoadedModel<Network>>(std::move(weights), std::move(settings),
+                                                         std::move(tokenizer), preprocess,
+                                                         std::move(engine))) {}
 
     /// Captions of one picture, best first.
     std::vector<Caption> generate(Image const& image, CaptionOptions const& options = {}) const {
@@ -138,7 +105,7 @@ public:
         check(pixels, prompts);
         auto loan = shared_->workspaces.borrow();
         auto ctx = loan.context(Keep::nothing);
-        auto const states = encode(pixels, ctx);
+        auto const states = shared_->encode(pixels, ctx);
         auto const inputs = make_prompts(pixels.shape()[0], options, prompts);
         return describe(search(states, inputs, options, ctx), inputs);
     }
@@ -148,20 +115,11 @@ public:
         check(pixels, {});
         auto loan = shared_->workspaces.borrow();
         auto ctx = loan.context(Keep::nothing);
-        auto const states = encode(pixels, ctx);
-        xt::xtensor<float, 3> result(xt::xtensor<float, 3>::shape_type{
-            pixels.shape()[0], static_cast<std::size_t>(states.length), C::vision::width});
-        B::download(ctx.engine, result.data(), static_cast<typename B::scalar const*>(states.data),
-                    states.size());
-        return result;
+        return download_states(shared_->encode(pixels, ctx), ctx);
     }
 
     /// Writes a folder that `load` and the transformers library read. Throws FileError.
-    void save(std::filesystem::path const& folder) const {
-        auto engine = shared_->engine;
-        save_model(folder, shared_->weights, engine, shared_->settings, shared_->tokenizer,
-                   shared_->preprocess);
-    }
+    void save(std::filesystem::path const& folder) const { shared_->save(folder); }
 
     Network const& network() const { return *shared_->weights; }
     Weights<Network> const& weights() const { return shared_->weights; }
@@ -171,48 +129,15 @@ public:
     LoadReport const& report() const { return shared_->report; }
 
 private:
-    struct Shared {
-        Weights<Network> weights;
-        ModelSettings settings;
-        Tokenizer tokenizer;
-        Preprocess preprocess;
-        typename B::Engine engine;
-        WorkspacePool<B> workspaces;
-        LoadReport report{};
-        GenerationDefaults generation{};
+    explicit Captioner(std::shared_ptr<LoadedModel<Network>> shared) : shared_(std::move(shared)) {}
 
-        Shared(Weights<Network> w, ModelSettings s, Tokenizer t, Preprocess p, typename B::Engine e)
-            : weights(std::move(w)), settings(std::move(s)), tokenizer(std::move(t)), preprocess(p),
-              engine(std::move(e)), workspaces(engine) {}
-    };
-
-    bool is_original() const {
-        return shared_->settings.compatibility == Compatibility::salesforce;
-    }
+    bool is_original() const { return shared_->is_original(); }
 
     void check(Pixels const& pixels, std::span<std::string const> prompts) const {
-        auto const& s = pixels.shape();
-        if (s[0] == 0 || s[1] != 3 || s[2] != image_size || s[3] != image_size)
-            throw ArgumentError(join("captioner: expected pixels [n, 3, ", image_size, ", ",
-                                     image_size, "], found [", s[0], ", ", s[1], ", ", s[2], ", ",
-                                     s[3], "]"));
-        if (!prompts.empty() && prompts.size() != s[0])
-            throw ArgumentError(
-                join("captioner: ", prompts.size(), " prompts for ", s[0], " pictures"));
-    }
-
-    typename Network::Vision::States encode(Pixels const& pixels, Context<B>& ctx) const {
-        int const count = static_cast<int>(pixels.shape()[0]);
-        auto const states = ctx.template tokens<C::vision::width>(count, Network::Vision::tokens);
-        Scope scope(ctx.arena);
-        typename Network::Images const images{ctx.take(static_cast<std::ptrdiff_t>(pixels.size())),
-                                              count};
-        B::upload(ctx.engine, images.data, pixels.data(),
-                  static_cast<std::ptrdiff_t>(pixels.size()));
-        typename Network::Vision::Cache unused;
-        auto const encoded = network().vision.forward(images, unused, ctx);
-        B::copy(ctx.engine, states.data, encoded.data, states.size());
-        return states;
+        LoadedModel<Network>::require_pixels(pixels, "captioner");
+        if (!prompts.empty() && prompts.size() != pixels.shape()[0])
+            throw ArgumentError(join("captioner: ", prompts.size(), " prompts for ",
+                                     pixels.shape()[0], " pictures"));
     }
 
     PromptBatch make_prompts(std::size_t count, CaptionOptions const& options,
@@ -317,7 +242,7 @@ private:
         return captions;
     }
 
-    std::shared_ptr<Shared> shared_;
+    std::shared_ptr<LoadedModel<Network>> shared_;
 };
 
 } // namespace blip

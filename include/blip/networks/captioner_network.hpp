@@ -3,6 +3,7 @@
 #include <span>
 #include <tuple>
 
+#include <blip/io/task.hpp>
 #include <blip/losses/language_modeling.hpp>
 #include <blip/networks/text_decoder.hpp>
 #include <blip/networks/vision_encoder.hpp>
@@ -18,6 +19,7 @@ struct CaptionerNetwork {
     using Vision = VisionEncoder<typename C::vision, B>;
     using Decoder = TextDecoder<typename C::text, B>;
     using Images = typename Vision::Images;
+    static constexpr Task task = Task::captioning;
 
     Vision vision;
     Decoder decoder;

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numbers>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include <blip/core/random.hpp>
+#include <blip/core/weights.hpp>
+#include <blip/io/load_weights.hpp>
+
+namespace blip {
+
+namespace detail {
+
+/// Normal numbers around 0 (Box and Muller's method).
+inline void fill_normal(std::span<float> values, double deviation, RandomKey key) {
+    for (std::size_t i = 0; i < values.size(); i += 2) {
+        // 1 - u lies in (0, 1], where the logarithm is finite.
+        double const radius = deviation * std::sqrt(-2 * std::log(1 - random_uniform(key, i)));
+        double const angle = 2 * std::numbers::pi * random_uniform(key, i + 1);
+        values[i] = static_cast<float>(radius * std::cos(angle));
+        if (i + 1 < values.size())
+            values[i + 1] = static_cast<float>(radius * std::sin(angle));
+    }
+}
+
+inline void fill_uniform(std::span<float> values, double bound, RandomKey key) {
+    for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = static_cast<float>(bound * (2 * random_uniform(key, i) - 1));
+}
+
+/// Whether a layer is left at PyTorch's default, U(±1/√in) for weight and bias alike: the patch
+/// projection and all heads but the language model's.
+inline bool keeps_default_initialization(std::string_view path) {
+    for (std::string_view const name : {"embedding.projection.", "vision_projection.",
+                                        "text_projection.", "matching.", "classifier."})
+        if (path.find(name) != path.npos)
+            return true;
+    return false;
+}
+
+} // namespace detail
+
+/// Weights as the authors' release has them before training: normal with deviation 0.02, norms 1
+/// and 0, biases 0, temperature 0.07, and PyTorch's default for patch projection and heads. A
+/// parameter's numbers are a function of `seed` and its place in the tree alone.
+template <class Network>
+void initialize(Weights<Network>& weights, typename Network::backend::Engine& engine,
+                std::uint64_t seed) {
+    using B = typename Network::backend;
+    std::vector<float> values;
+    std::uint64_t number = 0;
+    double inputs = 1; // of the layer whose weight came last; its bias follows
+    for_each_parameter(*weights, [&](std::string const& path, auto& parameter) {
+        using P = std::remove_cvref_t<decltype(parameter)>;
+        values.assign(static_cast<std::size_t>(P::size), path.ends_with("scale") ? 1.0f : 0.0f);
+        auto const key = split({seed, 0}, number++);
+        if constexpr (is_weight<P>)
+            inputs = P::shape[1];
+        bool const constant =
+            path.ends_with("scale") || path.ends_with("shift") || path.ends_with("bias");
+        if (path.ends_with("temperature"))
+            values.assign(values.size(), 0.07f);
+        else if (detail::keeps_default_initialization(path))
+            detail::fill_uniform(values, 1 / std::sqrt(inputs), key);
+        else if (!constant)
+            detail::fill_normal(values, 0.02, key);
+        detail::fill_parameter<B>(engine, parameter, std::span<float const>(values));
+    });
+}
+
+} // namespace blip
