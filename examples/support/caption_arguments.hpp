@@ -18,6 +18,7 @@
 #include "arguments.hpp"
 #include "caption_record.hpp"
 #include "inputs.hpp"
+#include "recorded_options.hpp"
 
 namespace support {
 
@@ -46,6 +47,10 @@ struct CaptionArguments {
 
     Subfolders subfolders() const { return recursive ? Subfolders::enter : Subfolders::skip; }
     std::size_t captions() const { return static_cast<std::size_t>(options.results); }
+    /// What --format asks for, or the ending of --output.
+    std::string format_name() const;
+    /// All options that captions depend on; not --batch and --threads, which change no result.
+    RecordedOptions recorded() const;
 
     /// Throws UsageError for options that contradict each other.
     void check() const;
@@ -56,6 +61,13 @@ namespace detail {
 /// The same check without a word in --help.
 inline CLI::Validator silent(CLI::Validator const& check) {
     return check.description("");
+}
+
+inline std::map<std::string, blip::Compatibility> compatibility_names() {
+    using blip::Compatibility;
+    return {{"salesforce", Compatibility::salesforce},
+            {"hugging_face", Compatibility::hugging_face},
+            {"strict", Compatibility::strict}};
 }
 
 inline void add_search_options(CLI::App& app, CaptionArguments& a) {
@@ -115,14 +127,16 @@ inline void add_output_options(CLI::App& app, CaptionArguments& a) {
         ->type_name("FILE")
         ->group(group);
     app.add_flag("--sidecar", a.sidecar,
-                 "Write photo.txt beside each photo.jpg, in place of an older one")
+                 "Write photo.txt beside each photo.jpg (photo.jpg.txt where it has a photo.png "
+                 "beside it)")
         ->group(group);
     app.add_option("--html", a.html, "Write a page with pictures and captions too")
         ->type_name("FILE")
         ->group(group);
-    auto* resume =
-        app.add_flag("--resume", a.resume, "Continue --output, --html and --sidecar")->group(group);
-    app.add_flag("--force", a.force, "Replace existing --output and --html")
+    auto* resume = app.add_flag("--resume", a.resume,
+                                "Continue --output, --html and --sidecar, with the same options")
+                       ->group(group);
+    app.add_flag("--force", a.force, "Replace existing files of --output, --html and --sidecar")
         ->excludes(resume)
         ->group(group);
 }
@@ -131,7 +145,6 @@ inline void add_output_options(CLI::App& app, CaptionArguments& a) {
 
 /// Describes all options to `app`; values go to `a`.
 inline void add_caption_options(CLI::App& app, CaptionArguments& a) {
-    using blip::Compatibility;
     app.add_option("model", a.model, "Folder of a model, or its weights file")->type_name("MODEL");
     app.add_option("paths", a.paths,
                    "Pictures, folders of pictures, @FILE with a path a line, or - for such a list "
@@ -150,10 +163,7 @@ inline void add_caption_options(CLI::App& app, CaptionArguments& a) {
     app.add_option("--compatibility", a.compatibility,
                    "Follow salesforce (the authors), hugging_face, or strict (hugging_face "
                    "without its padding quirk)")
-        ->transform(detail::silent(CLI::CheckedTransformer(
-            std::map<std::string, Compatibility>{{"salesforce", Compatibility::salesforce},
-                                                 {"hugging_face", Compatibility::hugging_face},
-                                                 {"strict", Compatibility::strict}})))
+        ->transform(detail::silent(CLI::CheckedTransformer(detail::compatibility_names())))
         ->type_name("NAME");
     detail::add_search_options(app, a);
     detail::add_output_options(app, a);
@@ -203,6 +213,9 @@ inline void CaptionArguments::check() const {
         throw UsageError("--resume needs what it is to continue: --output, --html or --sidecar");
     if (!output.empty() && output == html)
         throw UsageError("--output and --html name the same file");
+    if (resume && !output.empty() && format_name() == "json")
+        throw UsageError("--resume cannot continue a JSON array; "
+                         "write --format jsonl, or run again with --force");
     for (auto const& path : paths)
         for (auto const& written : {output, html}) {
             std::error_code ignored;
@@ -215,16 +228,49 @@ inline void CaptionArguments::check() const {
                                     " is more than --max-length ", *options.max_length));
 }
 
-/// The format that --format asks for, or the name of --output. Throws UsageError for one that
-/// cannot be resumed.
-inline std::unique_ptr<RecordFormat> make_format(CaptionArguments const& a) {
-    auto name = a.format;
+inline std::string CaptionArguments::format_name() const {
+    if (!format.empty())
+        return format;
     for (auto const* ending : {"json", "jsonl", "csv"})
-        if (name.empty() && a.output.ends_with(std::string(".") + ending))
-            name = ending;
-    if (name == "json" && a.resume && !a.output.empty())
-        throw UsageError("--resume cannot continue a JSON array; "
-                         "write --format jsonl, or run again with --force");
+        if (output.ends_with(std::string(".") + ending))
+            return ending;
+    return "text";
+}
+
+inline RecordedOptions CaptionArguments::recorded() const {
+    RecordedOptions all;
+    std::error_code failed;
+    auto const absolute = std::filesystem::weakly_canonical(model, failed);
+    all.add("MODEL", failed ? model : absolute.string());
+    all.add("--image-size", image_size);
+    std::optional<std::string> followed;
+    for (auto const& [name, value] : detail::compatibility_names())
+        if (compatibility == value)
+            followed = name;
+    all.add("--compatibility", followed);
+    all.add("--exif-orientation", exif_orientation);
+    if (!output.empty())
+        all.add("--format", format_name());
+    all.add("--prompt", options.prompt);
+    all.add("--beams", options.beams);
+    all.add("--sample", options.sample);
+    all.add("--count", options.results);
+    all.add("--max-length", options.max_length);
+    all.add("--max-new-tokens", options.max_new_tokens);
+    all.add("--min-length", options.min_length);
+    all.add("--top-p", options.top_p);
+    all.add("--top-k", options.top_k);
+    all.add("--temperature", options.temperature);
+    all.add("--seed", options.seed);
+    all.add("--repetition-penalty", options.repetition_penalty);
+    all.add("--length-penalty", options.length_penalty);
+    all.add("--no-repeat-ngram", options.no_repeat_ngram);
+    return all;
+}
+
+/// The format of --output, or of standard output.
+inline std::unique_ptr<RecordFormat> make_format(CaptionArguments const& a) {
+    auto const name = a.format_name();
     if (name == "json")
         return std::make_unique<JsonArrayFormat>();
     if (name == "jsonl")

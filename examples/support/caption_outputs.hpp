@@ -14,6 +14,8 @@
 #include "html_report.hpp"
 #include "inputs.hpp"
 #include "record_file.hpp"
+#include "recorded_options.hpp"
+#include "sidecar.hpp"
 
 namespace support {
 
@@ -23,13 +25,20 @@ public:
     /// Opens or continues the files that the arguments name; pictures that are done already are
     /// taken off `inputs`. Throws FileError, FormatError, UsageError.
     CaptionOutputs(CaptionArguments const& a, Inputs& inputs)
-        : sidecar_(a.sidecar), keep_sidecars_(a.resume), stdout_only_(a.output.empty()) {
+        : sidecar_(a.sidecar), resume_(a.resume), force_(a.force), stdout_only_(a.output.empty()) {
         add(a.output, make_format(a), a);
         if (!a.html.empty())
             add(a.html, std::make_unique<HtmlFormat>(), a);
+        auto const options = a.recorded();
+        for (auto const& target : targets_)
+            if (target.reader)
+                options.expect_same(target.path);
         if (a.resume)
             find_start(inputs);
         // Only now, so that a mistake above leaves every file as it was.
+        for (auto const& target : targets_)
+            if (!target.reader && !target.path.empty())
+                options.write(target.path);
         auto const existing = a.force ? Existing::replace : Existing::refuse;
         for (auto& target : targets_) {
             if (target.reader)
@@ -54,16 +63,19 @@ public:
     /// Whether this picture needs no caption: only sidecars are wanted and it has one.
     bool is_done(std::filesystem::path const& picture) const {
         std::error_code ignored;
-        return sidecar_ && keep_sidecars_ && stdout_only_ && targets_.size() == 1 &&
+        return sidecar_ && resume_ && stdout_only_ && targets_.size() == 1 &&
                std::filesystem::exists(sidecar_of(picture), ignored);
     }
 
-    /// Throws FileError.
-    void write(CaptionRecord const& record) {
+    /// Why the picture got no sidecar, where it should have had one; else empty. Throws FileError.
+    std::string write(CaptionRecord const& record) {
+        // First, so that a killed run leaves no entry whose sidecar is missing.
+        std::string problem;
+        if (sidecar_ && record.error.empty())
+            problem = write_sidecar(record);
         for (auto& target : targets_)
             target.file->write(record);
-        if (sidecar_ && record.error.empty())
-            write_sidecar(record);
+        return problem;
     }
 
     void flush() {
@@ -85,19 +97,22 @@ private:
         std::unique_ptr<RecordFile> file;
     };
 
-    static std::filesystem::path sidecar_of(std::filesystem::path picture) {
-        return picture.replace_extension(".txt");
-    }
-
-    void write_sidecar(CaptionRecord const& record) const {
+    std::string write_sidecar(CaptionRecord const& record) const {
         auto const path = sidecar_of(record.path);
         std::error_code ignored;
-        if (keep_sidecars_ && std::filesystem::exists(path, ignored))
-            return;
+        if (!force_ && std::filesystem::exists(path, ignored))
+            return resume_ ? ""
+                           : blip::join(path.string(), ": exists already and is kept. --resume ",
+                                        "passes over such pictures, --force replaces their texts");
+        for (auto const& target : targets_)
+            if (!target.path.empty() && std::filesystem::equivalent(path, target.path, ignored))
+                return blip::join(path.string(), ": is what all captions are written to, so ",
+                                  record.path, " has no text file of its own");
         std::string text;
         for (auto const& caption : record.captions)
             text += caption.text + "\n";
         blip::write_file(path, text);
+        return {};
     }
 
     void add(std::filesystem::path path, std::unique_ptr<RecordFormat> format,
@@ -145,7 +160,8 @@ private:
     }
 
     bool sidecar_;
-    bool keep_sidecars_;
+    bool resume_;
+    bool force_;
     bool stdout_only_;
     std::vector<Target> targets_;
     std::optional<Input> first_;

@@ -152,7 +152,10 @@ private:
                 ++errors_;
                 progress_.message(picture.record.error);
             }
-            outputs_.write(picture.record);
+            if (auto const problem = outputs_.write(picture.record); !problem.empty()) {
+                ++errors_;
+                progress_.message(problem);
+            }
         }
         outputs_.flush();
         done_ += batch_.size();

@@ -206,7 +206,8 @@ TEST_CASE("mistakes end with status 2 and say what to do", "[golden]") {
     check({model, picture, "--top-p", "0.5"}, "--sample");
     check({model, picture, "--sample", "--top-p", "0"}, "--top-p");
     check({model, picture, "--resume"}, "--output");
-    check({model, picture, "--resume", "--output", folder / "o.json"}, "jsonl");
+    // Before the model is looked for.
+    check({folder / "none", picture, "--resume", "--output", folder / "o.json"}, "jsonl");
     check({model, picture, "--image-size", "7"}, "BLIP_MODELS");
     check({model, "@" + (folder / "none")}, "no such list");
     check({model, folder.path.string()}, "no pictures found");
@@ -251,8 +252,66 @@ TEST_CASE("a killed run is continued to the same bytes, samples included", "[gol
     }
     auto const other = run(folder, Words{model, all[1], "--output", output, "--resume"});
     CHECK(other.status == 2);
-    CHECK(other.error.find("another picture") != std::string::npos);
+    CHECK(other.error.find("other options") != std::string::npos);
+    CHECK(other.error.find("--seed was 5 and is 0") != std::string::npos);
     CHECK(read(output) == whole);
+}
+
+TEST_CASE("a run is continued with its own options and pictures only", "[golden]") {
+    Folder const folder;
+    auto const all = pictures();
+    auto const output = folder / "o.csv";
+    Words const words{model, all[0], "--output", output, "--beams", "2"};
+    CHECK(run(folder, words).status == 0);
+    auto const whole = read(output);
+    auto refuse = [&](Words const& changed, std::string const& must_say) {
+        auto const result = run(folder, changed + Words{"--resume"});
+        CHECK(result.status == 2);
+        INFO(result.error);
+        CHECK(result.error.find(must_say) != std::string::npos);
+        CHECK(read(output) == whole);
+    };
+    refuse({model, all[1], "--output", output, "--beams", "2"}, "another picture");
+    refuse({model, all[0], "--output", output, "--beams", "3"}, "--beams was 2 and is 3");
+    refuse({model, all[0], "--output", output}, "--beams was 2 and is not given");
+    refuse(words + Words{"--prompt", "a"}, "--prompt was not given and is \"a\"");
+    refuse(words + Words{"--exif-orientation"}, "--exif-orientation was false and is true");
+    // What changes no result may differ, and pictures may be added.
+    auto longer = words + Words{"--resume", "--batch", "2", "--threads", "1"};
+    longer.insert(longer.begin() + 2, all[1]);
+    CHECK(run(folder, longer).status == 0);
+    CHECK(read(output).starts_with(whole));
+    CHECK(lines_of(read(output)).size() == 3);
+    std::ofstream(output, std::ios::binary) << whole;
+    fs::remove(output + ".options");
+    refuse(words, "nothing tells which options");
+}
+
+TEST_CASE("every picture has a sidecar of its own, and no text is replaced unasked", "[golden]") {
+    Folder const folder;
+    for (auto const* name : {"a.jpg", "a.PNG", "b.jpg", "c"})
+        fs::copy_file(photos + "/rocket.jpg", folder / name);
+    fs::create_directory(folder / "b");
+    std::ofstream(folder / "b.txt") << "mine";
+    Words const words{model, folder.path.string(), folder / "c", "--sidecar"};
+    auto const result = run(folder, words);
+    CHECK(result.status == 1);
+    CHECK(lines_of(result.out).size() == 4);
+    REQUIRE(lines_of(result.error).size() == 1);
+    CHECK(result.error.find((folder / "b.txt") + ": exists already and is kept") !=
+          std::string::npos);
+    CHECK(read(folder / "b.txt") == "mine");
+    CHECK(!fs::exists(folder / "a.txt"));
+    auto const caption = read(folder / "c.txt");
+    CHECK(!caption.empty());
+    CHECK(read(folder / "a.jpg.txt") == caption);
+    CHECK(read(folder / "a.PNG.txt") == caption);
+    CHECK(run(folder, words + Words{"--force"}).status == 0);
+    CHECK(read(folder / "b.txt") == caption);
+    auto const same =
+        run(folder, {model, folder / "c", "--sidecar", "--force", "--output", folder / "c.txt"});
+    CHECK(same.status == 1);
+    CHECK(read(folder / "c.txt") == (folder / "c") + "\t" + caption);
 }
 
 TEST_CASE("sidecars are written beside pictures and kept by --resume", "[golden]") {
@@ -271,8 +330,6 @@ TEST_CASE("sidecars are written beside pictures and kept by --resume", "[golden]
     CHECK(lines_of(resumed.out).size() == 1);
     CHECK(read(folder / "a.txt") == "mine");
     CHECK(read(folder / "b.txt") == caption);
-    CHECK(run(folder, words).status == 0);
-    CHECK(read(folder / "a.txt") == caption);
 }
 
 TEST_CASE("results stream out, and an interrupt ends the run in order", "[golden]") {
