@@ -32,6 +32,30 @@ struct LanguageModelingOptions {
 /// Marks a position that is not supervised.
 inline constexpr int ignored_target = -100;
 
+/// The smoothed loss of every row of `logits`, on the host; see `Backend::cross_entropy`. Each span
+/// has an entry a row; a negative target has none.
+template <int Vocabulary, Backend B>
+std::vector<double> token_losses(Tokens<Vocabulary, B> logits, std::span<int const> targets,
+                                 std::span<double const> target_weights,
+                                 std::span<double const> uniform_weights, double smoothing,
+                                 Context<B>& ctx) {
+    Scope scope(ctx.arena);
+    std::ptrdiff_t const n = logits.rows();
+    auto const put = [&](std::span<double const> values) {
+        auto* data = ctx.take(n);
+        B::upload(ctx.engine, data, values.data(), n);
+        return data;
+    };
+    auto* ids = ctx.arena.template take<int>(n);
+    B::upload(ctx.engine, ids, targets.data(), n);
+    auto* losses = ctx.take(n);
+    B::cross_entropy(ctx.engine, matrix(logits), ids, put(target_weights), put(uniform_weights),
+                     smoothing, losses, Matrix<B>{nullptr, n, Vocabulary, Vocabulary});
+    std::vector<double> values(static_cast<std::size_t>(n));
+    B::download(ctx.engine, values.data(), static_cast<typename B::scalar const*>(losses), n);
+    return values;
+}
+
 /// Cross-entropy of next-token predictions (paper section 3.2, LM): the logits at position t
 /// predict the label at t + 1. The loss of a token is (1-ε)(-log p[y]) + ε/V Σ(-log p).
 template <Backend B>

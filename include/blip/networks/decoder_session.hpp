@@ -74,6 +74,7 @@ public:
     }
 
     int vocabulary() const { return C::vocabulary; }
+    Decoder const& decoder() const { return decoder_; }
 
     /// Raw scores after every prompt: logits [items, vocabulary] on the host. Rows then are the
     /// items.
@@ -131,6 +132,41 @@ public:
         items_ = std::move(items);
         positions_ = std::move(positions);
         run(batch, logits);
+    }
+
+    /// Given tokens that follow what a row holds.
+    struct Continuation {
+        int row = 0;
+        std::span<int const> ids;
+        int visible = 0; ///< ids from here on pad: they see the others and are seen by nobody
+    };
+
+    /// States after every id of every continuation, [1, Σ ids, width], in the arena. All tokens go
+    /// through the decoder together; the rows stay as they were. Throws ArgumentError for rows
+    /// and ids that do not exist, LimitError for more tokens than there is room for.
+    Tokens<C::width, B> follow(std::span<Continuation const> continuations) {
+        Batch batch;
+        for (auto const& [row, ids, visible] : continuations) {
+            if (row < 0 || row >= std::ssize(items_))
+                throw ArgumentError(join("decoding: row ", row, " does not exist; there are ",
+                                         items_.size(), " rows"));
+            auto const r = static_cast<std::size_t>(row);
+            auto keys = cache_.row(r);
+            for (std::size_t t = 0; t < ids.size(); ++t) {
+                int const slot = cache_.take();
+                if (static_cast<int>(t) < visible)
+                    keys.push_back(slot);
+                add_token(batch, ids[t], positions_[r] + 1 + static_cast<int>(t), slot, items_[r]);
+                batch.keys.push_back(keys);
+            }
+        }
+        batch.last.resize(batch.ids.size());
+        std::iota(batch.last.begin(), batch.last.end(), 0);
+        auto const states = feed(batch);
+        std::vector<int> same(items_.size());
+        std::iota(same.begin(), same.end(), 0);
+        cache_.reorder(same); // frees the slots of the continuations
+        return states;
     }
 
 private:
@@ -231,6 +267,19 @@ private:
             throw ArgumentError(
                 join("decoding: expected room for ", expected, " scores, found ", logits.size()));
         Scope scope(ctx_.arena);
+        auto const last = feed(batch);
+        typename Decoder::Head::Cache head;
+        auto const keep = std::exchange(ctx_.keep, Keep::nothing);
+        auto const scores = decoder_.head.forward(last, decoder_.body.embedding.words, head, ctx_);
+        ctx_.keep = keep;
+        B::download(ctx_.engine, logits.data(), static_cast<typename B::scalar const*>(scores.data),
+                    scores.size());
+    }
+
+    /// Stores the tokens in the cache and gives the states of `batch.last`, [1, rows, width].
+    Tokens<C::width, B> feed(Batch const& batch) {
+        auto const last = ctx_.template tokens<C::width>(1, static_cast<int>(batch.last.size()));
+        Scope scope(ctx_.arena);
         auto const keep = std::exchange(ctx_.keep, Keep::nothing);
         Arrays const a = arrays(batch);
         int const count = static_cast<int>(batch.ids.size());
@@ -239,14 +288,9 @@ private:
                                                  ctx_);
         for (std::size_t layer = 0; layer < cross_.size(); ++layer)
             x = step(layer, x, a);
-        int const rows = static_cast<int>(batch.last.size());
-        auto const last = ctx_.template tokens<C::width>(1, rows);
         B::gather_rows(ctx_.engine, matrix(x), a.last, matrix(last));
-        typename Decoder::Head::Cache head;
-        auto const scores = decoder_.head.forward(last, decoder_.body.embedding.words, head, ctx_);
-        B::download(ctx_.engine, logits.data(), static_cast<typename B::scalar const*>(scores.data),
-                    scores.size());
         ctx_.keep = keep;
+        return last;
     }
 
     /// One block over the new tokens, with everything older read from the caches.
