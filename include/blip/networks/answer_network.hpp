@@ -5,6 +5,7 @@
 #include <tuple>
 #include <vector>
 
+#include <blip/io/task.hpp>
 #include <blip/layers/repeat_items.hpp>
 #include <blip/losses/language_modeling.hpp>
 #include <blip/networks/text_decoder.hpp>
@@ -47,6 +48,7 @@ struct AnswerNetwork {
     using Decoder = TextDecoder<blip::config::answer_decoder<typename C::text>, B>;
     using Images = typename Vision::Images;
     using Question = Tokens<C::text::width, B>; ///< states of the text encoder
+    static constexpr Task task = Task::question_answering;
 
     Vision vision;
     Encoder encoder;
