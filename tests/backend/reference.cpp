@@ -243,7 +243,7 @@ TEST_CASE("reference: dropout by element and by group") {
     }
 }
 
-TEST_CASE("reference: rows are gathered, scattered and added") {
+TEST_CASE("reference: rows are gathered, scattered, added and scaled") {
     Values x{1, 2, 3, 4, 5, 6}, y(4), z(6, 0);
     int const rows[] = {2, 0};
     B::gather_rows(engine, {x.data(), 3, 2, 2}, rows, {y.data(), 2, 2, 2});
@@ -252,6 +252,8 @@ TEST_CASE("reference: rows are gathered, scattered and added") {
     check(z, {1, 2, 0, 0, 5, 6});
     B::add(engine, x.data(), z.data(), z.data(), 6);
     check(z, {2, 4, 3, 4, 10, 12});
+    B::scale(engine, z.data(), 0.5, z.data(), 5);
+    check(z, {1, 2, 1.5, 2, 5, 12});
 }
 
 TEST_CASE("reference: cross entropy") {

@@ -53,6 +53,15 @@ struct NestedForgetful {
     static constexpr auto fields() { return std::tuple{Field{"parts", &NestedForgetful::parts}}; }
 };
 
+/// Parts that lie flat in the tree, with an array numbered from 5.
+struct Flat {
+    Complete first;
+    std::array<Complete, 2> more;
+    static constexpr auto fields() {
+        return std::tuple{Field{"", &Flat::first}, Field{"more", &Flat::more, 5}};
+    }
+};
+
 struct Unlisted {
     Parameter<B, 2> bias;
 };
@@ -108,4 +117,12 @@ TEST_CASE("paths of a captioner") {
           1);
     CHECK(std::count(paths.begin(), paths.end(),
                      "decoder.body.stack.blocks.0.cross.branch.key_value.weight") == 1);
+}
+
+TEST_CASE("a member without a name lies flat in the tree, and entries count from any number") {
+    Flat flat;
+    std::vector<std::string> paths;
+    for_each_parameter(flat, [&](std::string const& path, auto&) { paths.push_back(path); });
+    CHECK(paths == std::vector<std::string>{"weight", "bias", "more.5.weight", "more.5.bias",
+                                            "more.6.weight", "more.6.bias"});
 }

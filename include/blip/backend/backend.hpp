@@ -170,6 +170,8 @@ concept HasRows = requires(typename B::Engine& engine, typename B::scalar const*
                            Matrix<B> m, typename B::scalar* y, std::ptrdiff_t n, double probability,
                            RandomKey key) {
     B::add(engine, x, x, y, n); ///< y = a + b; y may be either
+    /// scale(engine, x, factor, y, n): y = factor x; y may be x.
+    B::scale(engine, x, probability, y, n);
     /// dropout(engine, x, n, group, probability, key, y): elements i of one group i / group share
     /// their fate: kept iff random_bits(key, i / group) >= probability 2³², then scaled by 1 / (1 -
     /// probability). Its own backward. y may be x.

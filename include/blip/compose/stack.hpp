@@ -12,19 +12,22 @@ namespace blip {
 
 /// `Depth` blocks one after another: an array and a loop, so compile time does not grow with depth.
 /// The last `Recompute` blocks keep only their input and run forward again inside backward
-/// (gradient checkpointing): the same bits for less memory.
-template <class Block, int Depth, int Recompute = 0>
+/// (gradient checkpointing): the same bits for less memory. In the paths of parameters the blocks
+/// are numbered from `First`.
+template <class Block, int Depth, int Recompute = 0, int First = 0>
 struct Stack {
     using backend = typename Block::backend;
     using B = backend;
     using X = typename Block::X;
-    using Grad = Stack<typename Block::Grad, Depth, Recompute>;
+    using Grad = Stack<typename Block::Grad, Depth, Recompute, First>;
     static constexpr int depth = Depth;
-    static_assert(0 <= Recompute && Recompute <= Depth);
+    static_assert(0 <= Recompute && Recompute <= Depth && First >= 0);
 
     std::array<Block, Depth> blocks;
 
-    static constexpr auto fields() { return std::tuple{Field{"blocks", &Stack::blocks}}; }
+    static constexpr auto fields() {
+        return std::tuple{Field{"blocks", &Stack::blocks, std::size_t{First}}};
+    }
 
     struct Cache {
         std::array<typename Block::Cache, Depth - Recompute> blocks;

@@ -69,4 +69,11 @@ concept MatchingConfig = ModelConfig<C> && text_looks_at_images<C> && requires {
     { C::projection } -> std::convertible_to<int>;
 } &&(C::projection > 0);
 
+/// Sizes of a pair reasoner: `C::merge_from` is the first text layer that merges what two pictures
+/// gave by a learned product instead of averaging it.
+template <class C>
+concept PairConfig = ModelConfig<C> && text_looks_at_images<C> && requires {
+    { C::merge_from } -> std::convertible_to<int>;
+};
+
 } // namespace blip

@@ -71,6 +71,15 @@ using caption_large = large<384>; ///< Salesforce/blip-image-captioning-large
 /// Published sizes that a captioning program serves.
 using caption_models = ModelList<caption_base, caption_large, base<224>, large<224>, base<480>>;
 
+/// The NLVR2 model, model_base_nlvr.pth: text layers from the seventh on merge.
+struct nlvr_base : base<384> {
+    static constexpr int merge_from = 6;
+};
+
+/// Published sizes that a program for pairs of pictures serves.
+using pair_models = ModelList<nlvr_base>;
+
+static_assert(PairConfig<nlvr_base>);
 static_assert(CaptionConfig<caption_base> && CaptionConfig<caption_large>);
 
 } // namespace blip::config

@@ -13,15 +13,19 @@ namespace blip {
 
 /// One member of a layer by name. Each layer lists all of its members once, in
 /// `static constexpr auto fields()`; initialising, counting, naming, loading and saving follow from
-/// it.
+/// it. A member named "" adds nothing to the paths of its parts; the entries of an array are
+/// numbered from `first`.
 template <class Owner, class Member>
 struct Field {
     using type = Member;
     std::string_view name;
     Member Owner::*member;
+    std::size_t first = 0;
 };
 template <class Owner, class Member>
 Field(char const*, Member Owner::*) -> Field<Owner, Member>;
+template <class Owner, class Member>
+Field(char const*, Member Owner::*, std::size_t) -> Field<Owner, Member>;
 
 /// A layer: a struct of weights and settings that lists its members.
 template <class T>
@@ -78,24 +82,25 @@ constexpr bool lists_all() {
 }
 
 template <class T, class F>
-void visit(T& member, std::string& path, F& f) {
+void visit(T& member, std::string& path, F& f, std::size_t first = 0) {
     using Plain = std::remove_const_t<T>;
     std::size_t const length = path.size();
-    auto enter = [&](std::string_view name, auto& part) {
-        if (!path.empty())
+    auto enter = [&](std::string_view name, auto& part, std::size_t number) {
+        if (!path.empty() && !name.empty())
             path += '.';
         path += name;
-        visit(part, path, f);
+        visit(part, path, f, number);
         path.resize(length);
     };
     if constexpr (is_parameter<Plain> || Setting<Plain>) {
         f(static_cast<std::string const&>(path), member);
     } else if constexpr (is_std_array<Plain>::value) {
         for (std::size_t i = 0; i < member.size(); ++i)
-            enter(std::to_string(i), member[i]);
+            enter(std::to_string(first + i), member[i], 0);
     } else {
-        std::apply([&](auto... field) { (enter(field.name, member.*field.member), ...); },
-                   Plain::fields());
+        std::apply(
+            [&](auto... field) { (enter(field.name, member.*field.member, field.first), ...); },
+            Plain::fields());
     }
 }
 

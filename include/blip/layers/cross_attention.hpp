@@ -53,6 +53,18 @@ struct CrossAttention {
 
     /// Throws ArgumentError when the texts cannot be shared out evenly among the states.
     X forward(X x, Cache& cache, Context<B>& ctx, States const& encoder) const {
+        return output.forward(attend(x, cache, ctx, encoder), cache.output, ctx);
+    }
+
+    /// Also adds the gradient of the states to `encoder.gradient`, where it has data.
+    X backward(X dy, Cache const& cache, Grad& grad, Context<B>& ctx, States const& encoder) const {
+        return attend_backward(output.backward(dy, cache.output, grad.output, ctx), cache, grad,
+                               ctx, encoder);
+    }
+
+    /// Everything before `output`: what the heads found, side by side. Throws ArgumentError when
+    /// the texts cannot be shared out evenly among the states.
+    X attend(X x, Cache& cache, Context<B>& ctx, States const& encoder) const {
         if (encoder.states.batch < 1 || x.batch % encoder.states.batch != 0)
             throw ArgumentError(join("cross-attention: ", x.batch, " texts cannot look at ",
                                      encoder.states.batch,
@@ -66,17 +78,16 @@ struct CrossAttention {
             cache.key = ctx.next_key();
         B::attention(ctx.engine, shape(x, encoder, cache, ctx), rows(q, encoder), part(kv, 0),
                      part(kv, 1), rows(attended, encoder), cache.lse);
-        return output.forward(attended, cache.output, ctx);
+        return attended;
     }
 
-    /// Also adds the gradient of the states to `encoder.gradient`, where it has data.
-    X backward(X dy, Cache const& cache, Grad& grad, Context<B>& ctx, States const& encoder) const {
-        auto const dattended = output.backward(dy, cache.output, grad.output, ctx);
-        auto const dq = ctx.template tokens<Width>(dy.batch, dy.length);
+    X attend_backward(X dattended, Cache const& cache, Grad& grad, Context<B>& ctx,
+                      States const& encoder) const {
+        auto const dq = ctx.template tokens<Width>(dattended.batch, dattended.length);
         auto const dkv =
             ctx.template tokens<2 * Width>(encoder.states.batch, encoder.states.length);
         B::attention_backward(
-            ctx.engine, shape(dy, encoder, cache, ctx), rows(cache.queries, encoder),
+            ctx.engine, shape(dattended, encoder, cache, ctx), rows(cache.queries, encoder),
             part(cache.projected, 0), part(cache.projected, 1), rows(cache.attended, encoder),
             cache.lse, rows(dattended, encoder), rows(dq, encoder), part(dkv, 0), part(dkv, 1));
         auto const dstates = key_value.backward(dkv, cache.key_value, grad.key_value, ctx);

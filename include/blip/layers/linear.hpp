@@ -45,10 +45,31 @@ struct Linear {
             du = ctx.template tokens<Out>(dy.batch, dy.length);
             B::activation_backward(ctx.engine, Act, cache.before, dy.data, du.data, dy.size());
         }
-        B::linear_backward_weight(ctx.engine, matrix(du), matrix(cache.x), grad.weight.data,
-                                  grad.bias.data);
-        B::linear_backward_input(ctx.engine, matrix(du), weight.view(), matrix(dx));
+        product_backward(matrix(du), cache, grad, matrix(dx), ctx);
         return dx;
+    }
+
+    /// forward into rows that lie elsewhere, `y` [rows of x, Out]: columns of something wider.
+    void forward_into(Tokens<In, B> x, Matrix<B> y, Cache& cache, Context<B>& ctx) const
+        requires(Act == Activation::none) {
+        cache.x = x;
+        B::linear(ctx.engine, matrix(x), weight.view(), bias.data, Act, y, nullptr);
+    }
+
+    /// backward from such rows.
+    Tokens<In, B> backward_from(Matrix<B> dy, Cache const& cache, Grad& grad, Context<B>& ctx) const
+        requires(Act == Activation::none) {
+        auto dx = ctx.template tokens<In>(cache.x.batch, cache.x.length);
+        product_backward(dy, cache, grad, matrix(dx), ctx);
+        return dx;
+    }
+
+private:
+    void product_backward(Matrix<B> du, Cache const& cache, Grad& grad, Matrix<B> dx,
+                          Context<B>& ctx) const {
+        B::linear_backward_weight(ctx.engine, du, matrix(cache.x), grad.weight.data,
+                                  grad.bias.data);
+        B::linear_backward_input(ctx.engine, du, weight.view(), dx);
     }
 };
 

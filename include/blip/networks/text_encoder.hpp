@@ -14,14 +14,16 @@ namespace blip {
 
 /// One block of the text network ("mixture of encoder-decoder", paper section 3.1): self-attention,
 /// cross-attention where encoder states are given, feed-forward, each norm(x + branch(x)).
-template <TextConfig C, Backend B>
+/// `Looks`: its cross-attention, here to one picture or text.
+template <TextConfig C, Backend B,
+          class Looks = CrossAttention<C::width, C::heads, C::encoder_width, B>>
 struct TextBlock {
     using backend = B;
     using X = Tokens<C::width, B>;
-    using States = EncoderStates<C::encoder_width, B>;
-    using Grad = TextBlock<C, typename B::gradient>;
+    using States = typename Looks::States;
+    using Grad = TextBlock<C, typename B::gradient, typename Looks::Grad>;
     using Attention = PostNorm<C::width, SelfAttention<C::width, C::heads, B>, B>;
-    using Cross = PostNorm<C::width, CrossAttention<C::width, C::heads, C::encoder_width, B>, B>;
+    using Cross = PostNorm<C::width, Looks, B>;
     using FeedForward = PostNorm<C::width, Mlp<C::width, C::hidden, B>, B>;
 
     Attention attention;
@@ -63,15 +65,14 @@ struct TextBlock {
 
 /// The text network without a head: ids to states [batch, length, width]. As an encoder it sees the
 /// whole sentence, as part of a decoder only what came before (`Causal::yes`); with encoder states
-/// it is grounded in the image, without it is unimodal.
-template <TextConfig C, Backend B>
+/// it is grounded in the image, without it is unimodal. `Blocks`: the stack of its blocks.
+template <TextConfig C, Backend B, class Blocks = Stack<TextBlock<C, B>, C::depth, C::recompute>>
 struct TextEncoder {
     using backend = B;
-    using Grad = TextEncoder<C, typename B::gradient>;
+    using Grad = TextEncoder<C, typename B::gradient, typename Blocks::Grad>;
     using X = Tokens<C::width, B>;
     using States = EncoderStates<C::encoder_width, B>;
     using Embedding = TextEmbedding<C::vocabulary, C::positions, C::width, B>;
-    using Blocks = Stack<TextBlock<C, B>, C::depth, C::recompute>;
 
     Embedding embedding;
     Blocks stack;
@@ -87,7 +88,7 @@ struct TextEncoder {
         SelfMask mask;
     };
 
-    /// `encoder`: none, or one EncoderStates.
+    /// `encoder`: none, or the States of the blocks.
     X forward(TextInput<B> text, Causal causal, Cache& cache, Context<B>& ctx,
               auto const&... encoder) const {
         cache.mask = {causal, text.mask};

@@ -224,6 +224,8 @@ TEST_CASE("Sums, dropout and moved rows equal the reference") {
         [&]<class B>(typename B::Engine& engine, auto& a) {
             B::add(engine, a[0].data(), a[1].data(), a[2].data(), 100003);
             B::add(engine, a[0].data(), a[1].data(), a[0].data(), 100003);
+            B::scale(engine, a[0].data(), 0.3, a[8].data(), 100003);
+            B::scale(engine, a[2].data(), -2.5, a[2].data(), 100001);
             B::dropout(engine, a[1].data(), 100003, 5, 0.25, {3, 4}, a[3].data());
             auto const many = rows<B>(a[4], 10, 33, 35);
             B::gather_rows(engine, many, index.data(), rows<B>(a[5], 4, 33, 34));
@@ -232,7 +234,7 @@ TEST_CASE("Sums, dropout and moved rows equal the reference") {
             B::copy(engine, a[7].data() + 60, a[6].data(), 20);
         },
         {numbers(100003, 1), numbers(100003, 2), numbers(100003, 3), numbers(100003, 4),
-         numbers(350, 5), numbers(136, 6), numbers(136, 7), numbers(100, 8)},
+         numbers(350, 5), numbers(136, 6), numbers(136, 7), numbers(100, 8), numbers(100003, 9)},
         1e-6);
 }
 

@@ -208,6 +208,8 @@ struct Bench {
         auto x = numbers(5 * width), b = numbers(5 * width), y = unwritten(5 * width);
         B::add(engine, x.data(), b.data(), y.data(), 5 * width);
         keep("add", y);
+        B::scale(engine, y.data(), -0.75, x.data(), 5 * width);
+        keep("scale", x);
         for (double const probability : {0.0, 0.1, 0.5})
             for (int const group : {1, 3}) {
                 auto dropped = unwritten(5 * width);

@@ -44,6 +44,7 @@ void use_every_verb(Device::Engine& engine, blip::Arena<Device>& arena) {
     Device::prepend(engine, p, p, p, 1, 1, 1, p);
     Device::prepend_backward(engine, p, 1, 1, 1, p, p, p);
     Device::add(engine, p, p, p, 64);
+    Device::scale(engine, p, 0.5, p, 64);
     Device::dropout(engine, p, 64, 1, 0.5, {}, p);
     Device::gather_rows(engine, m, i, m);
     Device::scatter_rows(engine, m, i, m);

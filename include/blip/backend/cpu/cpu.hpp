@@ -303,6 +303,9 @@ struct Cpu<float> {
     static void add(Engine& engine, float const* a, float const* b, float* y, std::ptrdiff_t n) {
         cpu::add(engine, a, b, y, size(n));
     }
+    static void scale(Engine& engine, float const* x, double factor, float* y, std::ptrdiff_t n) {
+        cpu::scale(engine, x, static_cast<float>(factor), y, size(n));
+    }
     static void dropout(Engine& engine, float const* x, std::ptrdiff_t n, std::ptrdiff_t group,
                         double probability, RandomKey key, float* y) {
         cpu::dropout(engine, x, size(n), size(group), probability, key, y);

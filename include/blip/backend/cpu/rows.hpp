@@ -22,6 +22,18 @@ inline void add(Engine& engine, float const* a, float const* b, float* y, std::s
     });
 }
 
+/// y = factor x; y may be x.
+inline void scale(Engine& engine, float const* x, float factor, float* y, std::size_t count) {
+    engine.parallel_ranges(count, 1 << 15, [=](std::size_t begin, std::size_t end) {
+        Floats const factors = broadcast(factor);
+        std::size_t i = begin;
+        for (; i + lanes <= end; i += lanes)
+            store(y + i, factors * load(x + i));
+        Mask const mask = first_lanes(end - i);
+        store(y + i, factors * load(x + i, mask), mask);
+    });
+}
+
 /// y = a + b for one row.
 inline void add_row(float const* a, float const* b, float* y, std::size_t width) {
     for (std::size_t c = 0; c < width; c += lanes) {

@@ -233,6 +233,9 @@ struct Verbs {
     static void add(Engine& engine, T const* a, T const* b, T* y, std::ptrdiff_t n) {
         B::elements(engine, Add<T>{a, b, y}, n);
     }
+    static void scale(Engine& engine, T const* x, double factor, T* y, std::ptrdiff_t n) {
+        B::elements(engine, Scale<T>{x, static_cast<T>(factor), y}, n);
+    }
     static void dropout(Engine& engine, T const* x, std::ptrdiff_t n, std::ptrdiff_t group,
                         double probability, RandomKey key, T* y) {
         B::elements(engine, Dropout<T>{x, group, Kept<T>::with(key, probability), y}, n);

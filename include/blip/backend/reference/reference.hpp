@@ -273,6 +273,10 @@ struct Reference {
         for (std::ptrdiff_t i = 0; i < n; ++i)
             y[i] = a[i] + b[i];
     }
+    static void scale(Engine&, T const* x, double factor, T* y, std::ptrdiff_t n) {
+        for (std::ptrdiff_t i = 0; i < n; ++i)
+            y[i] = T(factor) * x[i];
+    }
     static void dropout(Engine&, T const* x, std::ptrdiff_t n, std::ptrdiff_t group,
                         double probability, RandomKey key, T* y) {
         for (std::ptrdiff_t i = 0; i < n; ++i) {

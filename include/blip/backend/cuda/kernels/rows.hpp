@@ -16,6 +16,16 @@ struct Add {
     BLIP_HOST_DEVICE void operator()(std::ptrdiff_t index) const { y[index] = a[index] + b[index]; }
 };
 
+/// y = factor x, elementwise; y may be x.
+template <class T>
+struct Scale {
+    T const* x = nullptr;
+    T factor = 1;
+    T* y = nullptr;
+
+    BLIP_HOST_DEVICE void operator()(std::ptrdiff_t index) const { y[index] = factor * x[index]; }
+};
+
 /// y[r] = x[rows[r]], a task a row.
 template <class T>
 struct GatherRows {
