@@ -55,6 +55,20 @@ inline constexpr std::array text_names{
              "encoder.layer.*.crossattention.self.{key,value}", ""},
     NameRule{"stack.blocks.*.cross.branch.output", "encoder.layer.*.crossattention.output.dense",
              ""},
+    NameRule{"stack.blocks.*.cross.branch.first.query",
+             "encoder.layer.*.crossattention.self0.query", ""},
+    NameRule{"stack.blocks.*.cross.branch.first.key_value",
+             "encoder.layer.*.crossattention.self0.{key,value}", ""},
+    NameRule{"stack.blocks.*.cross.branch.first.output",
+             "encoder.layer.*.crossattention.output.dense0", ""},
+    NameRule{"stack.blocks.*.cross.branch.second.query",
+             "encoder.layer.*.crossattention.self1.query", ""},
+    NameRule{"stack.blocks.*.cross.branch.second.key_value",
+             "encoder.layer.*.crossattention.self1.{key,value}", ""},
+    NameRule{"stack.blocks.*.cross.branch.second.output",
+             "encoder.layer.*.crossattention.output.dense1", ""},
+    NameRule{"stack.blocks.*.cross.branch.merge",
+             "encoder.layer.*.crossattention.output.merge_layer", ""},
     NameRule{"stack.blocks.*.cross.norm", "encoder.layer.*.crossattention.output.LayerNorm", ""},
     NameRule{"stack.blocks.*.mlp.branch.up", "encoder.layer.*.intermediate.dense", ""},
     NameRule{"stack.blocks.*.mlp.branch.down", "encoder.layer.*.output.dense", ""},
@@ -173,6 +187,21 @@ inline std::vector<std::string> checkpoint_names(std::string_view path, Naming n
         }
     }
     throw ArgumentError(join("no checkpoint name is known for parameter \"", path, "\""));
+}
+
+/// The tensor of a model of one picture that `name`, of a model of two, starts from when such a
+/// model is made of a checkpoint for one: both twins begin alike. Empty for any other name.
+inline std::string single_image_name(std::string_view name) {
+    constexpr std::string_view part = ".crossattention.";
+    auto const at = name.find(part);
+    if (at == name.npos)
+        return {};
+    std::string const head(name.substr(0, at + part.size()));
+    auto const tail = name.substr(at + part.size());
+    for (std::string_view const twin : {"self0.", "self1.", "output.dense0.", "output.dense1."})
+        if (tail.starts_with(twin))
+            return join(head, twin.substr(0, twin.size() - 2), ".", tail.substr(twin.size()));
+    return {};
 }
 
 /// Names under which a checkpoint may hold the same tensor again (tied weights), to fall back on.

@@ -47,7 +47,9 @@ struct LoadReport {
 /// What becomes of a parameter that a file lacks or has in another shape.
 enum class Missing {
     is_error,   ///< CheckpointError that lists all of them
-    stays_fresh ///< it keeps its numbers, and the report names it: the start of fine-tuning
+    stays_fresh ///< it keeps its numbers, and the report names it: the start of fine-tuning. A
+                ///< model of two pictures takes what a model of one has for both
+                ///< (single_image_name)
 };
 
 /// The implementation whose names `file` uses. Throws CheckpointError when it looks like neither.
@@ -153,6 +155,17 @@ inline TensorView const* find_tied(TensorFile const& file, std::string const& na
     return nullptr;
 }
 
+/// The tensor that parameter part `name` is read from. The start of fine-tuning may also begin both
+/// twins of a model of two pictures with what a model of one has.
+inline TensorView const* find_source(TensorFile const& file, std::string const& name,
+                                     Missing missing) {
+    auto const* tensor = find_tied(file, name);
+    if (tensor || missing == Missing::is_error)
+        return tensor;
+    auto const other = single_image_name(name);
+    return other.empty() ? nullptr : file.find(other);
+}
+
 /// Both copies of a tied tensor must hold the same numbers: the model keeps only one.
 inline void check_tied(TensorFile const& file, TensorView const& used,
                        std::set<std::string_view>& taken, Problems& problems) {
@@ -247,7 +260,7 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
         std::vector<std::int64_t> expected(parameter.shape.begin(), parameter.shape.end());
         expected[0] /= static_cast<std::int64_t>(sources.size());
         for (std::string const& name : sources) {
-            auto const* tensor = detail::find_tied(file, name);
+            auto const* tensor = detail::find_source(file, name, missing);
             if (!tensor) {
                 if (strict)
                     problems.missing(name);
@@ -285,7 +298,7 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
         }
         std::vector<TensorView const*> parts;
         for (std::string const& name : sources)
-            parts.push_back(detail::find_tied(file, name));
+            parts.push_back(detail::find_source(file, name, missing));
         detail::Values<Host> const values(parts);
         if (static_cast<std::ptrdiff_t>(values.get().size()) == P::size) {
             detail::fill_parameter<B>(engine, parameter, values.get());

@@ -193,7 +193,7 @@ void apply_settings(Network& network, ModelSettings const& settings) {
         bool const vision = path.starts_with("vision.");
         if (path.ends_with("epsilon"))
             value = static_cast<T>(vision ? settings.vision_epsilon : settings.text_epsilon);
-        else if (path.ends_with("branch.dropout") && !vision)
+        else if (path.ends_with(".dropout") && !vision)
             value = static_cast<T>(settings.attention_dropout);
         else if (path.ends_with("dropout.probability"))
             value = static_cast<T>(settings.hidden_dropout);

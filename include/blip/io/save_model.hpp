@@ -129,7 +129,10 @@ void save_model(std::filesystem::path const& folder, Weights<Network> const& wei
     bool const in_port = !detail::port_class(Network::task).empty();
     save_safetensors(folder / "model.safetensors", weights, engine,
                      in_port ? Naming::hugging_face : Naming::original);
-    write("config.json", detail::config_json(sizes, projection, Network::task, settings, ids));
+    auto config = detail::config_json(sizes, projection, Network::task, settings, ids);
+    if constexpr (requires { C::merge_from; })
+        config["blip"]["merge_from_layer"] = C::merge_from;
+    write("config.json", config);
     bool const original = settings.compatibility == Compatibility::salesforce;
     nlohmann::ordered_json generation = {
         {"bos_token_id", ids.dec}, {"eos_token_id", ids.sep}, {"pad_token_id", ids.pad}};

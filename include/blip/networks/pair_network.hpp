@@ -6,6 +6,7 @@
 
 #include <blip/compose/split_stack.hpp>
 #include <blip/heads/classifier.hpp>
+#include <blip/io/task.hpp>
 #include <blip/layers/first_token.hpp>
 #include <blip/layers/twin_cross_attention.hpp>
 #include <blip/losses/classification.hpp>
@@ -55,6 +56,7 @@ struct PairNetwork {
     using Images = typename Vision::Images;
     using States = EncoderStatesPair<C::vision::width, B>;
     using Logits = Tokens<2, B>;
+    static constexpr Task task = Task::pair_reasoning;
 
     Vision vision;
     Encoder encoder;
@@ -113,9 +115,11 @@ struct PairNetwork {
             ctx.template tokens<C::vision::width>(cache.states.batch, cache.states.length);
         B::zero(ctx.engine, dstates.data, dstates.size());
         auto const dlogits = ClassificationLoss<B>{}.template backward<2>(cache.loss);
-        auto const dfirst = classifier.backward(dlogits, cache.classifier, grad.classifier, ctx);
-        encoder.backward(first_tokens_backward(dfirst, cache.text.length, ctx), cache.encoder,
-                         grad.encoder, ctx, pair(cache.states, dstates));
+        auto const dtext = ctx.template tokens<C::text::width>(cache.text.batch, cache.text.length);
+        B::zero(ctx.engine, dtext.data, dtext.size());
+        add_to_first_tokens(classifier.backward(dlogits, cache.classifier, grad.classifier, ctx),
+                            dtext, ctx);
+        encoder.backward(dtext, cache.encoder, grad.encoder, ctx, pair(cache.states, dstates));
         vision.backward(dstates, cache.vision, grad.vision, ctx);
     }
 };
