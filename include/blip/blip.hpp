@@ -13,7 +13,9 @@
 #include <blip/io/save_model.hpp>
 #include <blip/models/captioner.hpp>
 #include <blip/models/dispatch.hpp>
+#include <blip/models/pair_reasoner.hpp>
 #include <blip/networks/captioner_network.hpp>
+#include <blip/networks/pair_network.hpp>
 #include <blip/text/cleaning.hpp>
 #include <blip/text/wordpiece.hpp>
 #include <blip/vision/read_image.hpp>

@@ -8,70 +8,29 @@
 #include <blip/models/captioner.hpp>
 #include <support/network.hpp>
 #include <support/random_weights.hpp>
+#include <support/tiny_models.hpp>
 
 namespace {
 
 using namespace blip;
 
-/// Sizes of no published model; the vocabulary is larger than its pieces by [DEC] and [ENC].
-struct tiny {
-    struct vision {
-        static constexpr int image = 24, patch = 8, width = 32, depth = 2, heads = 4, hidden = 48;
-        static constexpr int recompute = 0;
-    };
-    struct text {
-        static constexpr int vocabulary = 40, positions = 32, width = 24, depth = 2, heads = 3,
-                             hidden = 40;
-        static constexpr int encoder_width = 32, recompute = 0;
-    };
-};
-/// The same for larger pictures.
-struct tiny_large : tiny {
-    struct vision : tiny::vision {
-        static constexpr int image = 32;
-    };
-};
+using tiny = test::tiny_model;
+using tiny_large = test::tiny_model_large;
+using test::Folder;
 
 using Fast = Captioner<tiny, Cpu<float>>;
 
-Tokenizer words() {
-    std::string pieces = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nphoto\nof\n";
-    for (int i = 8; i < 38; ++i)
-        pieces += "word" + std::to_string(i) + "\n";
-    return Tokenizer(parse_vocabulary(pieces));
-}
-
 template <class Model>
 Model random_captioner(typename Model::backend::Engine engine = typename Model::backend::Engine{}) {
-    Weights<typename Model::Network> weights(engine);
-    int number = 0;
-    for_each_parameter(*weights, [&](std::string const& path, auto& p) {
-        using P = std::remove_cvref_t<decltype(p)>;
-        std::vector<float> values(static_cast<std::size_t>(P::size));
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            double const u = random_uniform({7, static_cast<std::uint64_t>(number)}, i) - 0.5;
-            values[i] = static_cast<float>(path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
-        }
-        ++number;
-        Model::backend::upload(engine, p.data, values.data(), P::size);
-    });
-    ModelSettings settings;
-    settings.hidden_dropout = settings.attention_dropout = 0;
-    return Model(std::move(weights), settings, words(), {.size = Model::image_size}, engine);
+    return test::random_model<Model>(std::move(engine));
 }
 
 Pixels pictures(std::size_t count, std::size_t side = tiny::vision::image) {
-    Pixels pixels(Pixels::shape_type{count, 3, side, side});
-    for (std::size_t i = 0; i < pixels.size(); ++i)
-        pixels.data()[i] = static_cast<float>(random_uniform({1, 2}, i) * 4 - 2);
-    return pixels;
+    return test::noise(count, side);
 }
 
 Pixels one_of(Pixels const& all, std::size_t which) {
-    std::size_t const each = all.size() / all.shape()[0];
-    Pixels pixels(Pixels::shape_type{1, 3, all.shape()[2], all.shape()[3]});
-    std::copy_n(all.data() + which * each, each, pixels.data());
-    return pixels;
+    return test::some_of(all, which);
 }
 
 void check_same(std::vector<Caption> const& a, std::vector<Caption> const& b) {
@@ -90,15 +49,6 @@ std::vector<CaptionOptions> ways() {
             {.prompt = "", .beams = 8, .max_length = 9, .min_length = 4, .no_repeat_ngram = 2},
             {.results = 3, .sample = true, .max_length = 12, .seed = 5}};
 }
-
-/// Removed with everything in it at the end of a test.
-struct Folder {
-    std::filesystem::path path =
-        std::filesystem::temp_directory_path() /
-        ("blip-captioner-" + std::to_string(reinterpret_cast<std::uintptr_t>(this)));
-    Folder() { std::filesystem::create_directories(path); }
-    ~Folder() { std::filesystem::remove_all(path); }
-};
 
 } // namespace
 

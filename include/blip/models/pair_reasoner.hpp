@@ -11,8 +11,8 @@
 #include <vector>
 
 #include <blip/models/loaded_model.hpp>
-#include <blip/models/text_batch.hpp>
 #include <blip/networks/pair_network.hpp>
+#include <blip/networks/upload_text.hpp>
 
 namespace blip {
 
@@ -96,15 +96,15 @@ public:
                                      " first and ", second.shape()[0],
                                      " second pictures; expected as many pictures of both and a "
                                      "multiple of sentences"));
-        auto const text = text_batch(tokenizer(), sentences, {.first_id = shared_->special().enc},
-                                     C::text::positions, "pair reasoner");
+        auto const text = with_first(tokenizer().encode_batch(sentences), shared_->special().enc);
         auto loan = shared_->workspaces.borrow();
         auto ctx = loan.context(Keep::nothing);
         typename Network::States states;
         states.first.states = shared_->encode(first, ctx);
         states.second.states = shared_->encode(second, ctx);
         typename Network::Cache unused;
-        auto const logits = network().judge(states, text.upload(ctx), unused, ctx);
+        auto const logits =
+            network().judge(states, upload_text<typename C::text>(text, ctx), unused, ctx);
         std::vector<double> numbers(static_cast<std::size_t>(logits.size()));
         B::download(ctx.engine, numbers.data(), static_cast<typename B::scalar const*>(logits.data),
                     logits.size());
