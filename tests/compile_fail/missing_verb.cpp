@@ -38,6 +38,7 @@ struct Unfinished {
     static void prepend(auto&&...);
     static void prepend_backward(auto&&...);
     static void add(auto&&...);
+    static void scale(auto&&...);
     static void dropout(auto&&...);
     static void gather_rows(auto&&...);
     static void scatter_rows(auto&&...);
