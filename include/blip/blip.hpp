@@ -14,6 +14,7 @@
 #include <blip/models/captioner.hpp>
 #include <blip/models/dispatch.hpp>
 #include <blip/models/pair_reasoner.hpp>
+#include <blip/models/question_answerer.hpp>
 #include <blip/networks/captioner_network.hpp>
 #include <blip/networks/pair_network.hpp>
 #include <blip/text/cleaning.hpp>

@@ -14,6 +14,10 @@ struct Cuda;
 class Error;
 struct ModelFolder;
 struct CaptionOptions;
-struct Caption;
+struct AnswerOptions;
+struct RankOptions;
+struct GeneratedText;
+using Caption = GeneratedText;
+using Answer = GeneratedText;
 
 } // namespace blip

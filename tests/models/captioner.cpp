@@ -7,41 +7,14 @@
 #include <blip/backend/reference/reference.hpp>
 #include <blip/models/captioner.hpp>
 #include <support/network.hpp>
-#include <support/random_weights.hpp>
 #include <support/tiny_models.hpp>
 
 namespace {
 
 using namespace blip;
+using namespace blip::test;
 
-using tiny = test::tiny_model;
-using tiny_large = test::tiny_model_large;
-using test::Folder;
-
-using Fast = Captioner<tiny, Cpu<float>>;
-
-template <class Model>
-Model random_captioner(typename Model::backend::Engine engine = typename Model::backend::Engine{}) {
-    return test::random_model<Model>(std::move(engine));
-}
-
-Pixels pictures(std::size_t count, std::size_t side = tiny::vision::image) {
-    return test::noise(count, side);
-}
-
-Pixels one_of(Pixels const& all, std::size_t which) {
-    return test::some_of(all, which);
-}
-
-void check_same(std::vector<Caption> const& a, std::vector<Caption> const& b) {
-    REQUIRE(a.size() == b.size());
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        CHECK(a[i].ids == b[i].ids);
-        CHECK(a[i].text == b[i].text);
-        CHECK(a[i].score == b[i].score);
-        CHECK(a[i].token_log_probabilities == b[i].token_log_probabilities);
-    }
-}
+using Fast = Captioner<tiny_model, Cpu<float>>;
 
 std::vector<CaptionOptions> ways() {
     return {{.beams = 1, .max_length = 14},
@@ -53,8 +26,8 @@ std::vector<CaptionOptions> ways() {
 } // namespace
 
 TEST_CASE("a batch gives bit for bit what its pictures give alone") {
-    auto const captioner = random_captioner<Fast>();
-    auto const all = pictures(5);
+    auto const captioner = random_model<Fast>();
+    auto const all = noise(5);
     std::vector<std::string> const prompts{"a photo of ", "", "a ", "word9 word10 word11 ",
                                            "photo"};
     for (auto const& options : ways()) {
@@ -62,56 +35,55 @@ TEST_CASE("a batch gives bit for bit what its pictures give alone") {
         for (std::size_t i = 0; i < 5; ++i) {
             auto alone = options;
             alone.first_image = i;
-            check_same(captioner.generate(one_of(all, i), alone, {&prompts[i], 1}).front(),
-                       together[i]);
+            check_same_texts(captioner.generate(some_of(all, i), alone, {&prompts[i], 1}).front(),
+                             together[i]);
         }
     }
 }
 
 TEST_CASE("results do not depend on the number of threads") {
-    auto const one = random_captioner<Fast>(Cpu<float>::Engine(1));
+    auto const one = random_model<Fast>(Cpu<float>::Engine(1));
     for (std::size_t threads : {2, 3, 5}) {
-        auto const several = random_captioner<Fast>(Cpu<float>::Engine(threads));
+        auto const several = random_model<Fast>(Cpu<float>::Engine(threads));
         for (auto const& options : ways()) {
-            auto const a = one.generate(pictures(3), options),
-                       b = several.generate(pictures(3), options);
+            auto const a = one.generate(noise(3), options), b = several.generate(noise(3), options);
             for (std::size_t i = 0; i < 3; ++i)
-                check_same(a[i], b[i]);
+                check_same_texts(a[i], b[i]);
         }
-        CHECK((one.encode(pictures(3)) == several.encode(pictures(3))));
+        CHECK((one.encode(noise(3)) == several.encode(noise(3))));
     }
 }
 
 TEST_CASE("many threads may call one captioner") {
-    auto const captioner = random_captioner<Fast>();
-    auto const all = pictures(6);
+    auto const captioner = random_model<Fast>();
+    auto const all = noise(6);
     std::vector<std::vector<Caption>> expected(6), found(6);
     CaptionOptions const options{.beams = 3, .max_length = 12};
     for (std::size_t i = 0; i < 6; ++i)
-        expected[i] = captioner.generate(one_of(all, i), options).front();
+        expected[i] = captioner.generate(some_of(all, i), options).front();
     std::vector<std::thread> threads;
     for (std::size_t i = 0; i < 6; ++i)
         threads.emplace_back(
-            [&, i] { found[i] = captioner.generate(one_of(all, i), options).front(); });
+            [&, i] { found[i] = captioner.generate(some_of(all, i), options).front(); });
     for (auto& thread : threads)
         thread.join();
     for (std::size_t i = 0; i < 6; ++i)
-        check_same(found[i], expected[i]);
+        check_same_texts(found[i], expected[i]);
 }
 
 TEST_CASE("cached decoding equals full recomputation") {
-    auto const captioner = random_captioner<Captioner<tiny, Reference<double>>>();
-    auto const captions = captioner.generate(pictures(2), {.beams = 3, .max_length = 16});
+    auto const captioner = random_model<Captioner<tiny_model, Reference<double>>>();
+    auto const captions = captioner.generate(noise(2), {.beams = 3, .max_length = 16});
     using B = Reference<double>;
     for (std::size_t i = 0; i < 2; ++i) {
         auto const& caption = captions[i].front();
         test::Bench<B> bench;
-        auto const pixels = one_of(pictures(2), i);
-        typename CaptionerNetwork<tiny, B>::Vision::Cache vision;
+        auto const pixels = some_of(noise(2), i);
+        typename CaptionerNetwork<tiny_model, B>::Vision::Cache vision;
         auto const states = captioner.network().vision.forward(
             {bench.put(std::vector<float>(pixels.begin(), pixels.end())), 1}, vision,
             bench.context);
-        typename CaptionerNetwork<tiny, B>::Decoder::Cache cache;
+        typename CaptionerNetwork<tiny_model, B>::Decoder::Cache cache;
         std::vector<std::int64_t> const ids(caption.ids.begin(), caption.ids.end());
         auto const logits = bench.get(captioner.network().decoder.forward(
             bench.text(ids, {}, 1), {.states = states}, cache, bench.context));
@@ -129,19 +101,19 @@ TEST_CASE("cached decoding equals full recomputation") {
 
 TEST_CASE("what is saved is what is loaded") {
     Folder const folder;
-    auto const captioner = random_captioner<Fast>();
+    auto const captioner = random_model<Fast>();
     captioner.save(folder.path);
     // The saved folder has the port's names, but its config.json says whose behaviour is meant.
     auto const again = Fast::load(folder.path);
     CHECK(again.settings().compatibility == Compatibility::salesforce);
     CHECK(again.report().extra.empty());
     for (auto const& options : ways())
-        check_same(again.generate(pictures(1), options).front(),
-                   captioner.generate(pictures(1), options).front());
+        check_same_texts(again.generate(noise(1), options).front(),
+                         captioner.generate(noise(1), options).front());
     auto const rows = Fast::load(
         folder.path, {.layout = Layout::rows, .compatibility = Compatibility::salesforce});
-    check_same(rows.generate(pictures(1), ways()[1]).front(),
-               captioner.generate(pictures(1), ways()[1]).front());
+    check_same_texts(rows.generate(noise(1), ways()[1]).front(),
+                     captioner.generate(noise(1), ways()[1]).front());
 
     Folder const original;
     auto engine = Cpu<float>::Engine(1);
@@ -150,21 +122,21 @@ TEST_CASE("what is saved is what is loaded") {
     std::filesystem::copy(folder.path / "config.json", original.path / "config.json");
     auto const from_pth = Fast::load(original.path);
     CHECK(from_pth.settings().compatibility == Compatibility::salesforce);
-    check_same(from_pth.generate(pictures(1), ways()[1]).front(),
-               captioner.generate(pictures(1), ways()[1]).front());
+    check_same_texts(from_pth.generate(noise(1), ways()[1]).front(),
+                     captioner.generate(noise(1), ways()[1]).front());
 }
 
 TEST_CASE("a checkpoint serves another image size through resized positions") {
     Folder const folder;
-    random_captioner<Fast>().save(folder.path);
-    auto const larger = Captioner<tiny_large, Cpu<float>>::load(folder.path);
+    random_model<Fast>().save(folder.path);
+    auto const larger = Captioner<tiny_model_large, Cpu<float>>::load(folder.path);
     CHECK(larger.report().interpolated.size() == 1);
-    CHECK(larger.generate(pictures(1, 32)).front().size() == 1);
+    CHECK(larger.generate(noise(1, 32)).front().size() == 1);
 }
 
 TEST_CASE("a checkpoint that does not fit is one readable error") {
     Folder const folder;
-    random_captioner<Fast>().save(folder.path);
+    random_model<Fast>().save(folder.path);
     auto message = [&]() -> std::string {
         try {
             Fast::load(folder.path);
@@ -213,24 +185,24 @@ TEST_CASE("a checkpoint that does not fit is one readable error") {
 }
 
 TEST_CASE("a caption can be followed and stopped") {
-    auto const captioner = random_captioner<Fast>();
+    auto const captioner = random_model<Fast>();
     int seen = 0;
     CaptionOptions options{.beams = 1, .max_length = 20};
     options.watch.on_token = [&](GeneratedToken const&) {
         return ++seen == 2 ? Control::stop : Control::go_on;
     };
-    auto const caption = captioner.generate(pictures(1), options).front().front();
+    auto const caption = captioner.generate(noise(1), options).front().front();
     CHECK(seen == 2);
     CHECK(caption.token_log_probabilities.size() == 2);
     CHECK_FALSE(caption.finished);
 }
 
 TEST_CASE("calls that make no sense say so") {
-    auto const captioner = random_captioner<Fast>();
-    CHECK_THROWS_AS(captioner.generate(pictures(1, 32)), ArgumentError);
-    CHECK_THROWS_AS(captioner.generate(pictures(1), {.max_length = 2}), ArgumentError);
-    CHECK_THROWS_AS(captioner.generate(pictures(1), {.max_length = 60}), ArgumentError);
-    CHECK_THROWS_AS(captioner.generate(pictures(1), {.beams = 2, .results = 3}), ArgumentError);
+    auto const captioner = random_model<Fast>();
+    CHECK_THROWS_AS(captioner.generate(noise(1, 32)), ArgumentError);
+    CHECK_THROWS_AS(captioner.generate(noise(1), {.max_length = 2}), ArgumentError);
+    CHECK_THROWS_AS(captioner.generate(noise(1), {.max_length = 60}), ArgumentError);
+    CHECK_THROWS_AS(captioner.generate(noise(1), {.beams = 2, .results = 3}), ArgumentError);
     std::vector<std::string> const prompts{"a", "photo"};
-    CHECK_THROWS_AS(captioner.generate(pictures(1), {}, prompts), ArgumentError);
+    CHECK_THROWS_AS(captioner.generate(noise(1), {}, prompts), ArgumentError);
 }

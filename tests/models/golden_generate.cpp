@@ -4,53 +4,14 @@
 #include <blip/backend/reference/reference.hpp>
 #include <blip/model/golden_cases.hpp>
 #include <blip/models/captioner.hpp>
+#include <support/golden_calls.hpp>
 #include <support/network.hpp>
 
 namespace {
 
 using namespace blip;
-using blip::test::GoldenTensors, blip::test::relative_difference;
-
-/// The chosen pictures of a case, normalised.
-Pixels pictures(std::string const& name, std::string const& tensor, nlohmann::json const& which) {
-    GoldenTensors const inputs(name, "inputs.safetensors");
-    auto const shape = inputs[tensor].shape;
-    auto const values = inputs.floats(tensor);
-    auto const side = static_cast<std::size_t>(shape[2]);
-    std::size_t const each = 3 * side * side;
-    Pixels pixels(Pixels::shape_type{which.size(), 3, side, side});
-    for (std::size_t i = 0; i < which.size(); ++i)
-        std::copy_n(values.begin() +
-                        static_cast<std::ptrdiff_t>(which[i].get<std::size_t>() * each),
-                    each, pixels.data() + i * each);
-    return pixels;
-}
-
-template <class T>
-std::optional<T> argument(nlohmann::json const& arguments, char const* key) {
-    if (!arguments.contains(key))
-        return std::nullopt;
-    return arguments[key].get<T>();
-}
-
-CaptionOptions options_of(nlohmann::json const& a) {
-    CaptionOptions o;
-    o.beams = argument<int>(a, "num_beams");
-    o.max_length = argument<int>(a, "max_length");
-    o.max_new_tokens = argument<int>(a, "max_new_tokens");
-    o.min_length = argument<int>(a, "min_length");
-    o.repetition_penalty = argument<double>(a, "repetition_penalty");
-    o.length_penalty = argument<double>(a, "length_penalty");
-    o.early_stopping =
-        a.value("early_stopping", false) ? EarlyStopping::when_filled : EarlyStopping::off;
-    return o;
-}
-
-/// `ids` as the reference returns them: filled up to the longest of the batch.
-std::vector<int> padded(std::vector<int> ids, std::size_t length, int fill) {
-    ids.resize(std::max(length, ids.size()), fill);
-    return ids;
-}
+using blip::test::GoldenTensors, blip::test::golden_options, blip::test::golden_pictures,
+    blip::test::padded;
 
 template <class C, class B>
 void check_original_calls(std::string const& name, double tolerance) {
@@ -60,35 +21,19 @@ void check_original_calls(std::string const& name, double tolerance) {
     int number = 0;
     for (auto const& call : test::golden_json(name, "calls.json")) {
         INFO(name << " call " << number++ << " " << call["arguments"].dump());
-        auto options = options_of(call["arguments"]);
+        auto options = golden_options<CaptionOptions>(call["arguments"]);
         if (call.contains("prompt"))
             options.prompt = call["prompt"].get<std::string>();
         options.results = 1;
-        auto const captions = captioner.generate(pictures(name, "image", call["images"]), options);
-        REQUIRE(captions.size() == call["ids"].size());
-        for (std::size_t i = 0; i < captions.size(); ++i) {
-            auto const wanted = call["ids"][i].get<std::vector<int>>();
-            CHECK(padded(captions[i].front().ids, wanted.size(), pad) == wanted);
-            CHECK(captions[i].front().text == call["text"][i].get<std::string>());
-            if (call.contains("score"))
-                CHECK(captions[i].front().score ==
-                      Approx(call["score"][i].get<double>()).epsilon(tolerance));
-        }
+        auto const captions =
+            captioner.generate(golden_pictures(name, "image", call["images"]), options);
+        test::check_authors_texts(captions, call, pad, tolerance);
         if (!call.contains("finished_hypotheses"))
             continue;
         options.results = *options.beams;
-        auto const all = captioner.generate(pictures(name, "image", call["images"]), options);
-        for (std::size_t i = 0; i < all.size(); ++i) {
-            auto const& list = call["finished_hypotheses"][i];
-            REQUIRE(all[i].size() == list.size());
-            for (std::size_t k = 0; k < list.size(); ++k) {
-                auto ids = all[i][k].ids;
-                if (all[i][k].finished)
-                    ids.pop_back();
-                CHECK(ids == list[k]["ids"].get<std::vector<int>>());
-                CHECK(all[i][k].score == Approx(list[k]["score"].get<double>()).epsilon(tolerance));
-            }
-        }
+        test::check_hypotheses(
+            captioner.generate(golden_pictures(name, "image", call["images"]), options), call,
+            tolerance);
     }
     CHECK(number > 0);
 }
@@ -101,26 +46,15 @@ void check_hugging_face_calls(std::string const& name) {
     int number = 0;
     for (auto const& call : test::golden_json(name, "generate.json")) {
         INFO(name << " call " << number++ << " " << call["generate"].dump());
-        auto options = options_of(call["generate"]);
+        auto options = golden_options<CaptionOptions>(call["generate"]);
         std::vector<std::string> prompts;
         if (call["prompt"].is_array())
             prompts = call["prompt"].get<std::vector<std::string>>();
         else if (call["prompt"].is_string())
             options.prompt = call["prompt"].get<std::string>();
-        auto const captions =
-            captioner.generate(pictures(name, "pixel_values", call["images"]), options, prompts);
-        REQUIRE(captions.size() == call["sequences"].size());
-        // The port's beam search fills with [SEP] where the pad id is 0.
-        int const fill =
-            options.beams.value_or(1) > 1 && special.pad == 0 ? special.sep : special.pad;
-        for (std::size_t i = 0; i < captions.size(); ++i) {
-            auto const wanted = call["sequences"][i].get<std::vector<int>>();
-            CHECK(padded(captions[i].front().ids, wanted.size(), fill) == wanted);
-            CHECK(captions[i].front().text == call["text_skip_special"][i].get<std::string>());
-            if (call.contains("sequences_scores_float32"))
-                CHECK(captions[i].front().score ==
-                      Approx(call["sequences_scores_float32"][i].get<double>()).epsilon(1e-4));
-        }
+        auto const captions = captioner.generate(
+            golden_pictures(name, "pixel_values", call["images"]), options, prompts);
+        test::check_port_texts(captions, call, options.beams.value_or(1), special.pad, special.sep);
     }
     CHECK(number > 0);
 }
@@ -139,7 +73,7 @@ void check_nucleus(double tolerance) {
         auto const& arguments = call["library_arguments"];
         INFO("call " << number << " " << arguments.dump());
         test::Bench<B> bench;
-        auto const pixels = pictures(name, "image", call["images"]);
+        auto const pixels = golden_pictures(name, "image", call["images"]);
         auto const count = static_cast<int>(call["images"].size());
         typename CaptionerNetwork<C, B>::Vision::Cache cache;
         bench.context.keep = Keep::nothing;

@@ -13,6 +13,7 @@
 #include <blip/io/model_config.hpp>
 #include <blip/text/wordpiece.hpp>
 #include <blip/vision/image.hpp>
+#include <support/catch.hpp>
 
 /// Whole models of random weights, for tests of the model types.
 namespace blip::test {
@@ -47,7 +48,8 @@ inline Tokenizer tiny_words() {
 
 /// A model type with random weights and no dropout; the same numbers on every backend.
 template <class Model>
-Model random_model(typename Model::backend::Engine engine = typename Model::backend::Engine{}) {
+Model random_model(typename Model::backend::Engine engine = typename Model::backend::Engine{},
+                   Compatibility compatibility = Compatibility::salesforce) {
     Weights<typename Model::Network> weights(engine);
     std::uint64_t number = 0;
     for_each_parameter(*weights, [&](std::string const& path, auto& p) {
@@ -61,6 +63,7 @@ Model random_model(typename Model::backend::Engine engine = typename Model::back
         Model::backend::upload(engine, p.data, values.data(), P::size);
     });
     ModelSettings settings;
+    settings.compatibility = compatibility;
     settings.hidden_dropout = settings.attention_dropout = 0;
     return Model(std::move(weights), settings, tiny_words(), {.size = Model::image_size}, engine);
 }
@@ -80,6 +83,18 @@ inline Pixels some_of(Pixels const& all, std::size_t first, std::size_t count = 
     Pixels pixels(Pixels::shape_type{count, 3, all.shape()[2], all.shape()[3]});
     std::copy_n(all.data() + first * each, count * each, pixels.data());
     return pixels;
+}
+
+/// Fails the running test unless two lists of GeneratedText are equal bit for bit.
+template <class Texts>
+void check_same_texts(Texts const& a, Texts const& b) {
+    REQUIRE(a.size() == b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        CHECK(a[i].ids == b[i].ids);
+        CHECK(a[i].text == b[i].text);
+        CHECK(a[i].score == b[i].score);
+        CHECK(a[i].token_log_probabilities == b[i].token_log_probabilities);
+    }
 }
 
 /// Removed with everything in it at the end of a test.

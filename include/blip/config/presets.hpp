@@ -80,6 +80,13 @@ struct nlvr_base : base<384> {
 using pair_models = ModelList<nlvr_base>;
 
 static_assert(PairConfig<nlvr_base>);
+
+using vqa_base = base<480>;     ///< the authors' model_base_vqa_capfilt_large.pth and model_vqa.pth
+using vqa_base_384 = base<384>; ///< Salesforce/blip-vqa-base and -capfilt-large in the port
+
+/// Published sizes that a question answering program serves.
+using answer_models = ModelList<vqa_base_384, vqa_base>;
+
 static_assert(CaptionConfig<caption_base> && CaptionConfig<caption_large>);
 
 } // namespace blip::config

@@ -138,6 +138,8 @@ void save_model(std::filesystem::path const& folder, Weights<Network> const& wei
         {"bos_token_id", ids.dec}, {"eos_token_id", ids.sep}, {"pad_token_id", ids.pad}};
     if (original && Network::task == Task::captioning)
         generation.update({{"num_beams", 3}, {"max_length", 20}, {"min_length", 5}});
+    if (original && Network::task == Task::question_answering)
+        generation.update({{"num_beams", 3}, {"max_length", 10}, {"min_length", 1}});
     bool const generates =
         Network::task == Task::captioning || Network::task == Task::question_answering;
     if (generates)

@@ -1,10 +1,8 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <limits>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -13,13 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include <blip/generate/beam.hpp>
-#include <blip/generate/greedy.hpp>
-#include <blip/generate/sample.hpp>
+#include <blip/models/generation.hpp>
 #include <blip/models/loaded_model.hpp>
-#include <blip/models/prompts.hpp>
 #include <blip/networks/captioner_network.hpp>
-#include <blip/networks/decoder_session.hpp>
 
 namespace blip {
 
@@ -47,14 +41,7 @@ struct CaptionOptions {
 };
 
 /// A caption with what the model thinks of it.
-struct Caption {
-    std::string text;     ///< without special tokens; without the prompt where the authors cut it
-    std::vector<int> ids; ///< [DEC], prompt, caption, and [SEP] when the model ended it
-    std::vector<double> token_log_probabilities; ///< of each generated id
-    double log_probability = 0;                  ///< their sum
-    double score = 0;                            ///< what the search ranked by
-    bool finished = false;                       ///< the model ended it, no length limit did
-};
+using Caption = GeneratedText;
 
 /// Describes pictures in words (paper section 4: image captioning): a vision transformer and a text
 /// decoder that looks at its states. Immutable once loaded: any number of threads may call it.
@@ -107,7 +94,13 @@ public:
         auto ctx = loan.context(Keep::nothing);
         auto const states = shared_->encode(pixels, ctx);
         auto const inputs = make_prompts(pixels.shape()[0], options, prompts);
-        return describe(search(states, inputs, options, ctx), inputs);
+        std::vector<std::uint64_t> numbers(inputs.ids.size());
+        std::iota(numbers.begin(), numbers.end(), options.first_image);
+        auto found = search_texts(network().decoder, states, {}, inputs, options, defaults(),
+                                  std::move(numbers), ctx);
+        return describe_texts(std::move(found), tokenizer(),
+                              is_original() ? std::span<std::string const>(inputs.texts)
+                                            : std::span<std::string const>{});
     }
 
     /// States of the image encoder, [n, (image_size / patch)² + 1, width].
@@ -149,97 +142,12 @@ private:
         return prompt_batch(tokenizer(), std::move(texts), shared_->settings.compatibility);
     }
 
-    /// Fills in what the caller left open, by the checkpoint's own rules.
-    SearchRules rules(CaptionOptions const& o) const {
-        auto const& file = shared_->generation;
-        bool const original = is_original();
-        SearchRules r;
-        r.end = tokenizer().vocabulary().special().sep;
-        if (o.max_new_tokens)
-            r.max_new_tokens = o.max_new_tokens;
-        else if (o.max_length || original)
-            r.max_length = o.max_length.value_or(20);
-        else if (file.max_new_tokens || !file.max_length)
-            r.max_new_tokens = file.max_new_tokens.value_or(20);
-        else
-            r.max_length = file.max_length;
-        r.min_length = o.min_length.value_or(original ? 5 : file.min_length.value_or(0));
-        // The authors sample with a penalty of 1.1 whatever is asked for; here it is a default.
-        double const usual = original && o.sample ? 1.1 : file.repetition_penalty.value_or(1);
-        r.repetition_penalty = o.repetition_penalty.value_or(usual);
-        r.no_repeat_ngram = o.no_repeat_ngram.value_or(file.no_repeat_ngram.value_or(0));
-        return r;
-    }
-
-    std::vector<std::vector<Hypothesis>> search(typename Network::Vision::States states,
-                                                PromptBatch const& prompts, CaptionOptions const& o,
-                                                Context<B>& ctx) const {
-        auto const& file = shared_->generation;
-        auto const limits = rules(o);
-        int const beams = o.beams.value_or(is_original() ? 3 : file.beams.value_or(1));
-        // No sequence outgrows the position table, whatever length is asked for.
-        std::size_t tokens = 0;
-        for (auto const& ids : prompts.ids) {
-            auto const limit =
-                limits.max_length
-                    ? static_cast<std::size_t>(std::max(0, *limits.max_length))
-                    : ids.size() + static_cast<std::size_t>(std::max(0, *limits.max_new_tokens));
-            tokens += std::min<std::size_t>(std::max(limit, ids.size()), C::text::positions);
-        }
-        auto const rows = static_cast<std::size_t>(std::max(1, o.sample ? o.results : beams));
-        if (rows > static_cast<std::size_t>(std::numeric_limits<int>::max()) / tokens)
-            throw ArgumentError(join("captioner: ", rows, " sequences a picture of ", tokens,
-                                     " tokens in all are more than can be kept"));
-        DecoderSession<typename C::text, B> session(network().decoder, states, prompts.prompts,
-                                                    static_cast<int>(tokens * rows), ctx);
-        std::span<std::vector<int> const> const ids(prompts.ids);
-        if (o.sample) {
-            std::vector<std::uint64_t> numbers(ids.size());
-            std::iota(numbers.begin(), numbers.end(), o.first_image);
-            return blip::sample(session, ids,
-                                {.rules = limits,
-                                 .count = o.results,
-                                 .temperature = o.temperature,
-                                 .top_k = o.top_k,
-                                 .top_p = o.top_p,
-                                 .seed = o.seed,
-                                 .item_numbers = std::move(numbers),
-                                 .watch = o.watch});
-        }
-        if (beams == 1 && o.results == 1) {
-            std::vector<std::vector<Hypothesis>> found;
-            for (auto& hypothesis : greedy(session, ids, {.rules = limits, .watch = o.watch}))
-                found.push_back({std::move(hypothesis)});
-            return found;
-        }
-        double const usual = is_original() ? 1 : file.length_penalty.value_or(1);
-        return beam_search(session, ids,
-                           {.rules = limits,
-                            .beams = beams,
-                            .results = o.results,
-                            .length_penalty = o.length_penalty.value_or(usual),
-                            .early_stopping = o.early_stopping,
-                            .rule = is_original() ? BeamRule::salesforce : BeamRule::hugging_face,
-                            .watch = o.watch});
-    }
-
-    std::vector<std::vector<Caption>> describe(std::vector<std::vector<Hypothesis>> found,
-                                               PromptBatch const& prompts) const {
-        std::vector<std::vector<Caption>> captions(found.size());
-        for (std::size_t i = 0; i < found.size(); ++i)
-            for (Hypothesis& h : found[i]) {
-                auto text = tokenizer().decode(h.ids);
-                if (is_original())
-                    text = without_prompt(std::move(text), prompts.texts[i]);
-                captions[i].push_back(
-                    {.text = std::move(text),
-                     .ids = std::move(h.ids),
-                     .token_log_probabilities = std::move(h.token_log_probabilities),
-                     .log_probability = h.log_probability,
-                     .score = h.score,
-                     .finished = h.finished});
-            }
-        return captions;
+    /// The authors sample with a penalty of 1.1 whatever is asked for; here it is a default.
+    SearchDefaults defaults() const {
+        SearchDefaults d{{}, shared_->generation, shared_->special().sep};
+        if (is_original())
+            d.authors = {.beams = 3, .max_length = 20, .min_length = 5, .sampling_penalty = 1.1};
+        return d;
     }
 
     std::shared_ptr<LoadedModel<Network>> shared_;

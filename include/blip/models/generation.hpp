@@ -1,0 +1,147 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <blip/generate/beam.hpp>
+#include <blip/generate/greedy.hpp>
+#include <blip/generate/sample.hpp>
+#include <blip/io/model_folder.hpp>
+#include <blip/models/prompts.hpp>
+#include <blip/networks/decoder_session.hpp>
+
+namespace blip {
+
+/// A text that a model wrote, with what the model thinks of it.
+struct GeneratedText {
+    std::string text;     ///< without special tokens; without the prompt where the authors cut it
+    std::vector<int> ids; ///< [DEC], prompt, text, and [SEP] when the model ended it
+    std::vector<double> token_log_probabilities; ///< of each generated id
+    double log_probability = 0;                  ///< their sum
+    double score = 0;                            ///< what the search ranked by
+    bool finished = false;                       ///< the model ended it, no length limit did
+};
+
+/// What the authors' release searches with where its caller says nothing.
+struct AuthorsSearch {
+    int beams = 3;
+    int max_length = 20;
+    int min_length = 0;
+    double sampling_penalty = 1; ///< repetition penalty when sampling
+};
+
+/// What a search does where its caller says nothing.
+struct SearchDefaults {
+    std::optional<AuthorsSearch> authors; ///< not set: the transformers port's ways
+    GenerationDefaults file;              ///< what generation_config.json says
+    int end = 0;                          ///< the token that ends a text
+};
+
+/// Fills in what `o` (CaptionOptions, AnswerOptions) leaves open.
+template <class Options>
+SearchRules search_rules(Options const& o, SearchDefaults const& defaults) {
+    auto const& [authors, file, end] = defaults;
+    SearchRules r;
+    r.end = end;
+    if (o.max_new_tokens)
+        r.max_new_tokens = o.max_new_tokens;
+    else if (o.max_length || authors)
+        r.max_length = o.max_length ? *o.max_length : authors->max_length;
+    else if (file.max_new_tokens || !file.max_length)
+        r.max_new_tokens = file.max_new_tokens.value_or(20);
+    else
+        r.max_length = file.max_length;
+    r.min_length =
+        o.min_length.value_or(authors ? authors->min_length : file.min_length.value_or(0));
+    double const usual =
+        authors && o.sample ? authors->sampling_penalty : file.repetition_penalty.value_or(1);
+    r.repetition_penalty = o.repetition_penalty.value_or(usual);
+    r.no_repeat_ngram = o.no_repeat_ngram.value_or(file.no_repeat_ngram.value_or(0));
+    return r;
+}
+
+/// Continues every prompt while the decoder looks at the states of the prompt's item, by sampling,
+/// greedy or beam search as `o` asks. `state_mask` as in DecoderSession; `item_numbers` is what
+/// sampling knows the items by. Returns [items][results], best first. Throws ArgumentError for
+/// options that make no sense.
+template <TextConfig C, Backend B, class Options>
+std::vector<std::vector<Hypothesis>>
+search_texts(TextDecoder<C, B> const& decoder, Tokens<C::encoder_width, B> states,
+             std::span<unsigned char const> state_mask, PromptBatch const& prompts,
+             Options const& o, SearchDefaults const& defaults,
+             std::vector<std::uint64_t> item_numbers, Context<B>& ctx) {
+    auto const limits = search_rules(o, defaults);
+    auto const& [authors, file, end] = defaults;
+    int const beams = o.beams.value_or(authors ? authors->beams : file.beams.value_or(1));
+    // No sequence outgrows the position table, whatever length is asked for.
+    std::size_t tokens = 0;
+    for (auto const& ids : prompts.ids) {
+        auto const limit =
+            limits.max_length
+                ? static_cast<std::size_t>(std::max(0, *limits.max_length))
+                : ids.size() + static_cast<std::size_t>(std::max(0, *limits.max_new_tokens));
+        tokens += std::min<std::size_t>(std::max(limit, ids.size()), C::positions);
+    }
+    auto const rows = static_cast<std::size_t>(std::max(1, o.sample ? o.results : beams));
+    if (rows > static_cast<std::size_t>(std::numeric_limits<int>::max()) / tokens)
+        throw ArgumentError(join("generation: ", rows, " sequences an item of ", tokens,
+                                 " tokens in all are more than can be kept"));
+    DecoderSession<C, B> session(decoder, states, prompts.prompts, static_cast<int>(tokens * rows),
+                                 ctx, state_mask);
+    std::span<std::vector<int> const> const ids(prompts.ids);
+    if (o.sample)
+        return sample(session, ids,
+                      {.rules = limits,
+                       .count = o.results,
+                       .temperature = o.temperature,
+                       .top_k = o.top_k,
+                       .top_p = o.top_p,
+                       .seed = o.seed,
+                       .item_numbers = std::move(item_numbers),
+                       .watch = o.watch});
+    if (beams == 1 && o.results == 1) {
+        std::vector<std::vector<Hypothesis>> found;
+        for (auto& hypothesis : greedy(session, ids, {.rules = limits, .watch = o.watch}))
+            found.push_back({std::move(hypothesis)});
+        return found;
+    }
+    double const usual = authors ? 1 : file.length_penalty.value_or(1);
+    return beam_search(session, ids,
+                       {.rules = limits,
+                        .beams = beams,
+                        .results = o.results,
+                        .length_penalty = o.length_penalty.value_or(usual),
+                        .early_stopping = o.early_stopping,
+                        .rule = authors ? BeamRule::salesforce : BeamRule::hugging_face,
+                        .watch = o.watch});
+}
+
+/// `found` as texts. Of `cut`, where it is not empty, as many characters as entry i has are taken
+/// off the texts of item i: how the authors remove a prompt.
+inline std::vector<std::vector<GeneratedText>>
+describe_texts(std::vector<std::vector<Hypothesis>> found, Tokenizer const& tokenizer,
+               std::span<std::string const> cut = {}) {
+    std::vector<std::vector<GeneratedText>> texts(found.size());
+    for (std::size_t i = 0; i < found.size(); ++i)
+        for (Hypothesis& h : found[i]) {
+            auto text = tokenizer.decode(h.ids);
+            if (!cut.empty())
+                text = without_prompt(std::move(text), cut[i]);
+            texts[i].push_back({.text = std::move(text),
+                                .ids = std::move(h.ids),
+                                .token_log_probabilities = std::move(h.token_log_probabilities),
+                                .log_probability = h.log_probability,
+                                .score = h.score,
+                                .finished = h.finished});
+        }
+    return texts;
+}
+
+} // namespace blip

@@ -1,0 +1,322 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <blip/models/answer_list.hpp>
+#include <blip/models/generation.hpp>
+#include <blip/models/loaded_model.hpp>
+#include <blip/networks/answer_network.hpp>
+#include <blip/networks/answer_ranking.hpp>
+#include <blip/networks/upload_text.hpp>
+
+namespace blip {
+
+/// How answers are generated. What is not set follows the checkpoint: the authors' files give 3
+/// beams and at most 10 tokens; a Hugging Face folder gives greedy search and 20 new tokens, or
+/// what its generation_config.json says.
+struct AnswerOptions {
+    std::optional<int> beams{};          ///< 1: greedy
+    int results = 1;                     ///< answers a question, at most `beams` unless sampling
+    bool sample = false;                 ///< draw tokens instead of searching for the best ones
+    std::optional<int> max_length{};     ///< in tokens, start token included
+    std::optional<int> max_new_tokens{}; ///< in tokens after the start; overrides max_length
+    std::optional<int> min_length{};     ///< in tokens, start token included
+    std::optional<double> repetition_penalty{};
+    std::optional<double> length_penalty{};
+    std::optional<int> no_repeat_ngram{};
+    EarlyStopping early_stopping = EarlyStopping::off;
+    double temperature = 1; ///< sampling only, like all that follows
+    int top_k = 50;         ///< 0: all
+    double top_p = 0.9;     ///< 1: all
+    std::uint64_t seed = 0; ///< the same seed gives the same answers, however questions are batched
+    std::uint64_t first_question = 0; ///< number of the first question within the whole run
+    SearchWatch watch{};              ///< to follow and stop a running search, token by token
+    /// Whether answers look at the padding after the shorter questions of a batch, as both
+    /// published implementations let them: then an answer depends on the other questions' lengths.
+    /// Default: no under Compatibility::strict, yes otherwise.
+    std::optional<bool> attend_padding{};
+};
+
+/// An answer with what the model thinks of it.
+using Answer = GeneratedText;
+
+/// How answers are chosen from a list.
+struct RankOptions {
+    int keep = 128;                    ///< answers that stay after the first token ("k-test")
+    int results = 1;                   ///< answers returned, best first; 0: all that were kept
+    int batch = 64;                    ///< answers that are judged together: bounds memory
+    std::optional<double> smoothing{}; ///< label smoothing of the scores; default: the model's own
+    SmoothingRule rule = SmoothingRule::ignore_padding;
+};
+
+/// An answer of a list with its score.
+struct ChosenAnswer : RankedAnswer {
+    std::string text;
+};
+
+/// Answers questions about pictures (paper section 4.4): generates answers, or chooses them from a
+/// list. Immutable once loaded: any number of threads may call it.
+///
+/// Questions are taken as they are; the published numbers are of questions that went through
+/// `clean_question`. They begin with [ENC], or with [CLS] under Compatibility::hugging_face; the
+/// authors' release cuts them to 35 tokens, and so does Compatibility::salesforce.
+template <CaptionConfig C, Backend B>
+class QuestionAnswerer {
+public:
+    using config = C;
+    using backend = B;
+    using Network = AnswerNetwork<C, B>;
+    static constexpr int image_size = C::vision::image;
+    static constexpr int longest_authors_question = 35; ///< in tokens
+
+    /// Loads a Hugging Face folder, a folder with one .pth, or a weights file. Throws FileError,
+    /// FormatError, ConfigError when sizes differ from `C` (the image size may: positions are
+    /// resized), CheckpointError when tensors are missing or misshapen. To fine-tune from a
+    /// pre-training file, set `LoadOptions::fresh_seed`: a large one's answer decoder has
+    /// cross-attention of another width, which then starts fresh and is named in `report()`.
+    static QuestionAnswerer load(std::filesystem::path const& path, LoadOptions<B> options = {}) {
+        return load(ModelFolder::open(path), std::move(options));
+    }
+
+    static QuestionAnswerer load(ModelFolder const& folder, LoadOptions<B> options = {}) {
+        return QuestionAnswerer(LoadedModel<Network>::load(folder, std::move(options)));
+    }
+
+    /// An answerer of parts: for models that were just trained.
+    QuestionAnswerer(Weights<Network> weights, ModelSettings settings, Tokenizer tokenizer,
+                     Preprocess preprocess = {.size = static_cast<std::size_t>(image_size)},
+                     typename B::Engine engine = typename B::Engine{})
+        : shared_(std::make_shared<LoadedModel<Network>>(std::move(weights), std::move(settings),
+                                                         std::move(tokenizer), preprocess,
+                                                         std::move(engine))) {}
+
+    /// Answers to one question about one picture, best first.
+    std::vector<Answer> answer(Image const& image, std::string const& question,
+                               AnswerOptions const& options = {}) const {
+        return std::move(answer(std::span(&image, 1), std::span(&question, 1), options).front());
+    }
+
+    /// Answers to several questions that go through the model together. Question i is about picture
+    /// about[i]; `about` empty: about picture i, or all about the only one. A picture is encoded
+    /// once, whatever is asked about it.
+    std::vector<std::vector<Answer>> answer(std::span<Image const> images,
+                                            std::span<std::string const> questions,
+                                            AnswerOptions const& options = {},
+                                            std::span<int const> about = {}) const {
+        return answer(preprocess(images, shared_->preprocess), questions, options, about);
+    }
+
+    /// The same from normalised pixels, [n, 3, image_size, image_size].
+    std::vector<std::vector<Answer>> answer(Pixels const& pixels,
+                                            std::span<std::string const> questions,
+                                            AnswerOptions const& options = {},
+                                            std::span<int const> about = {}) const {
+        if (questions.empty())
+            return {};
+        auto loan = shared_->workspaces.borrow();
+        auto ctx = loan.context(Keep::nothing);
+        auto const read = this->read(pixels, questions, about, ctx);
+        bool const padding = options.attend_padding.value_or(shared_->settings.compatibility !=
+                                                             Compatibility::strict);
+        PromptBatch start;
+        std::vector<std::uint64_t> numbers;
+        for (std::size_t const question : read.order) {
+            start.ids.push_back({shared_->special().dec});
+            start.prompts.push_back(Prompt::plain(start.ids.back()));
+            numbers.push_back(options.first_question + question);
+        }
+        auto found = search_texts(network().decoder, read.states,
+                                  padding ? std::span<unsigned char const>{} : read.mask, start,
+                                  options, defaults(), std::move(numbers), ctx);
+        return in_order(describe_texts(std::move(found), tokenizer()), read.order);
+    }
+
+    /// Answers of a list for one question about one picture, best first: what the published VQA
+    /// numbers were made with.
+    std::vector<ChosenAnswer> rank(Image const& image, std::string const& question,
+                                   AnswerList const& answers,
+                                   RankOptions const& options = {}) const {
+        return std::move(
+            rank(std::span(&image, 1), std::span(&question, 1), answers, options).front());
+    }
+
+    /// The same for several questions; `about` as in `answer`.
+    std::vector<std::vector<ChosenAnswer>> rank(std::span<Image const> images,
+                                                std::span<std::string const> questions,
+                                                AnswerList const& answers,
+                                                RankOptions const& options = {},
+                                                std::span<int const> about = {}) const {
+        return rank(preprocess(images, shared_->preprocess), questions, answers, options, about);
+    }
+
+    /// The same from normalised pixels, [n, 3, image_size, image_size]. A question's padding never
+    /// counts here, so a batch gives what its questions give alone.
+    std::vector<std::vector<ChosenAnswer>>
+    rank(Pixels const& pixels, std::span<std::string const> questions, AnswerList const& answers,
+         RankOptions const& options = {}, std::span<int const> about = {}) const {
+        if (questions.empty())
+            return {};
+        if (options.results < 0)
+            throw ArgumentError(
+                join("ranking: ", options.results, " results; expected 0 (all kept) or more"));
+        auto loan = shared_->workspaces.borrow();
+        auto ctx = loan.context(Keep::nothing);
+        auto const read = this->read(pixels, questions, about, ctx);
+        auto const ranking = rank_answers(
+            network().decoder, read.states, read.mask, answers.ids(),
+            {.keep = options.keep,
+             .batch = options.batch,
+             .smoothing = options.smoothing.value_or(shared_->settings.label_smoothing),
+             .rule = options.rule,
+             .pad = shared_->special().pad},
+            ctx);
+        std::vector<std::vector<ChosenAnswer>> chosen(ranking.size());
+        for (std::size_t row = 0; row < ranking.size(); ++row) {
+            auto const wanted = static_cast<std::size_t>(options.results);
+            for (auto const& ranked : ranking[row])
+                if (wanted == 0 || chosen[row].size() < wanted)
+                    chosen[row].push_back(
+                        {ranked, answers.texts()[static_cast<std::size_t>(ranked.answer)]});
+        }
+        return in_order(std::move(chosen), read.order);
+    }
+
+    /// `texts` for `rank`.
+    AnswerList answer_list(std::vector<std::string> texts) const {
+        return {tokenizer(), std::move(texts)};
+    }
+
+    /// Writes a folder that `load` reads, and the transformers library where picture and text
+    /// network are equally wide. Throws FileError.
+    void save(std::filesystem::path const& folder) const { shared_->save(folder); }
+
+    Network const& network() const { return shared_->network(); }
+    Weights<Network> const& weights() const { return shared_->weights; }
+    ModelSettings const& settings() const { return shared_->settings; }
+    Tokenizer const& tokenizer() const { return shared_->tokenizer; }
+    Preprocess const& preprocessing() const { return shared_->preprocess; }
+    LoadReport const& report() const { return shared_->report; }
+
+private:
+    /// Questions that were read, the ones about a picture side by side.
+    struct Questions {
+        typename Network::Question states;
+        std::vector<unsigned char> mask; ///< host [questions, length]
+        std::vector<std::size_t> order;  ///< row r of `states` is question order[r]
+    };
+
+    explicit QuestionAnswerer(std::shared_ptr<LoadedModel<Network>> shared)
+        : shared_(std::move(shared)) {}
+
+    SearchDefaults defaults() const {
+        SearchDefaults d{{}, shared_->generation, shared_->special().sep};
+        if (shared_->is_original())
+            d.authors = {.beams = 3, .max_length = 10, .min_length = 1};
+        return d;
+    }
+
+    /// The picture of every question.
+    static std::vector<int> pictures_of(std::size_t pictures, std::size_t questions,
+                                        std::span<int const> about) {
+        std::vector<int> which(about.begin(), about.end());
+        if (about.empty()) {
+            which.resize(questions);
+            if (pictures == questions)
+                std::iota(which.begin(), which.end(), 0);
+            else if (pictures != 1)
+                throw ArgumentError(join("question answerer: ", questions, " questions about ",
+                                         pictures, " pictures; say which is about which"));
+        } else if (about.size() != questions) {
+            throw ArgumentError(join("question answerer: ", questions, " questions, but ",
+                                     about.size(), " numbers of pictures"));
+        }
+        for (int picture : which)
+            if (picture < 0 || static_cast<std::size_t>(picture) >= pictures)
+                throw ArgumentError(join("question answerer: picture ", picture,
+                                         " does not exist; there are ", pictures));
+        return which;
+    }
+
+    Questions read(Pixels const& pixels, std::span<std::string const> questions,
+                   std::span<int const> about, Context<B>& ctx) const {
+        LoadedModel<Network>::require_pixels(pixels, "question answerer");
+        auto const which = pictures_of(pixels.shape()[0], questions.size(), about);
+        Questions result;
+        result.order.resize(questions.size());
+        std::iota(result.order.begin(), result.order.end(), std::size_t{0});
+        std::stable_sort(result.order.begin(), result.order.end(),
+                         [&](std::size_t a, std::size_t b) { return which[a] < which[b]; });
+        std::vector<std::string> texts;
+        std::vector<int> counts(pixels.shape()[0], 0);
+        for (std::size_t const question : result.order) {
+            texts.push_back(questions[question]);
+            ++counts[static_cast<std::size_t>(which[question])];
+        }
+        auto tokens = tokenizer().encode_batch(texts, {.max_length = longest_question()});
+        if (shared_->settings.compatibility != Compatibility::hugging_face)
+            tokens = with_first(std::move(tokens), shared_->special().enc);
+        result.mask = tokens.mask;
+        result.states = ctx.template tokens<C::text::width>(tokens.batch, tokens.length);
+
+        Scope scope(ctx.arena);
+        auto const text = upload_text<typename C::text>(tokens, ctx);
+        auto const images = shared_->encode(pixels, ctx);
+        bool const alike = std::all_of(counts.begin(), counts.end(),
+                                       [&](int count) { return count == counts.front(); });
+        if (alike) {
+            look(text, images, result.states, ctx);
+            return result;
+        }
+        for (int picture = 0, first = 0; picture < images.batch; ++picture) {
+            int const count = counts[static_cast<std::size_t>(picture)];
+            if (count > 0)
+                look(rows_of(text, first, count), images.items(picture, 1),
+                     result.states.items(first, count), ctx);
+            first += count;
+        }
+        return result;
+    }
+
+    std::optional<int> longest_question() const {
+        if (shared_->is_original())
+            return longest_authors_question;
+        return std::nullopt;
+    }
+
+    /// States of `text`, whose rows are shared out evenly among `images`.
+    void look(TextInput<B> text, typename Network::Vision::States images,
+              typename Network::Question states, Context<B>& ctx) const {
+        Scope scope(ctx.arena);
+        typename Network::Encoder::Cache unused;
+        auto const read = network().read(text, {.states = images}, unused, ctx);
+        B::copy(ctx.engine, states.data, read.data, states.size());
+    }
+
+    static TextInput<B> rows_of(TextInput<B> text, int first, int count) {
+        std::ptrdiff_t const skip = std::ptrdiff_t{first} * text.length;
+        return {text.ids + skip, text.positions + skip, text.mask ? text.mask + skip : nullptr,
+                count, text.length};
+    }
+
+    template <class T>
+    static std::vector<T> in_order(std::vector<T> rows, std::span<std::size_t const> order) {
+        std::vector<T> sorted(rows.size());
+        for (std::size_t row = 0; row < rows.size(); ++row)
+            sorted[order[row]] = std::move(rows[row]);
+        return sorted;
+    }
+
+    std::shared_ptr<LoadedModel<Network>> shared_;
+};
+
+} // namespace blip
