@@ -78,7 +78,7 @@ TEST_CASE("human answers go through the punctuation step only, and only when the
     // All alike: compared as they stand, so that not even the same words agree.
     std::vector<std::string> const alike(10, "t-shirt");
     CHECK(vqa_accuracy("t-shirt", alike) == 0);
-    CHECK(vqa_accuracy("t shirt", alike) == 1);
+    CHECK(vqa_accuracy("t shirt", alike) == 0);
     auto mixed = alike;
     mixed.back() = "shirt";
     CHECK(vqa_accuracy("t-shirt", mixed) == 1);

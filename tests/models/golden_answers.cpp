@@ -5,6 +5,7 @@
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/backend/reference/reference.hpp>
 #include <blip/model/golden_cases.hpp>
+#include <blip/models/answer_targets.hpp>
 #include <blip/models/question_answerer.hpp>
 #include <support/golden_calls.hpp>
 
@@ -27,11 +28,34 @@ auto authors_answerer() {
     return QuestionAnswerer<config::golden_vqa, B>::load(test::golden_file("vqa", ""));
 }
 
+/// The recorded batch of answers, made from their texts.
+void check_answer_batch(Tokenizer const& tokenizer) {
+    auto const json = test::golden_json("vqa");
+    test::GoldenTensors const inputs("vqa", "inputs.safetensors");
+    auto const weights = inputs["answer_weights"].values;
+    std::vector<std::vector<WeightedAnswer>> questions;
+    std::size_t next = 0;
+    for (auto const count : inputs.integers("answers_per_question")) {
+        questions.emplace_back();
+        for (std::int64_t i = 0; i < count; ++i, ++next)
+            questions.back().push_back({json["answers"][next].get<std::string>(), weights[next]});
+    }
+    AnswerBatch const batch(tokenizer, questions);
+    auto const ids = inputs.integers("answer_ids"), mask = inputs.integers("answer_mask");
+    CHECK(batch.tokens.ids == std::vector<int>(ids.begin(), ids.end()));
+    CHECK(batch.tokens.mask == std::vector<unsigned char>(mask.begin(), mask.end()));
+    CHECK(batch.weights == weights);
+    REQUIRE(batch.labels.size() == ids.size());
+    for (std::size_t i = 0; i < ids.size(); ++i)
+        CHECK(batch.labels[i] == (mask[i] ? static_cast<int>(ids[i]) : ignored_target));
+}
+
 template <class B>
 void check_authors_answers(double tolerance) {
     auto const answerer = authors_answerer<B>();
     CHECK(answerer.settings().compatibility == Compatibility::salesforce);
     CHECK(answerer.report().extra.empty());
+    check_answer_batch(answerer.tokenizer());
     auto const json = test::golden_json("vqa");
     int number = 0;
     for (auto const& call : test::golden_json("vqa", "generate.json")) {
