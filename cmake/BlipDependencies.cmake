@@ -13,8 +13,8 @@ macro(_blip_require package debian)
     endif()
 endmacro()
 
-# blip_find_dependencies([OPTIONAL] COMPONENTS...) finds the packages behind blip::core, blip::blip
-# and blip::cuda. A macro, because imported targets must reach the caller's directory. Sets
+# blip_find_dependencies([OPTIONAL] COMPONENTS...) finds the packages behind blip::core, blip::blip,
+# blip::video and blip::cuda. A macro, because imported targets must reach the caller's directory. Sets
 # BLIP_MISSING_DEPENDENCIES to a readable list; outside find_package a missing one is fatal.
 macro(blip_find_dependencies)
     set(_blip_wanted ${ARGN})
@@ -32,6 +32,13 @@ macro(blip_find_dependencies)
         _blip_require(PNG libpng-dev)
         _blip_require(ZLIB zlib1g-dev)
         find_package(WebP QUIET)
+    endif()
+    if("video" IN_LIST _blip_wanted)
+        if("OPTIONAL" IN_LIST _blip_wanted)
+            find_package(Libav QUIET)
+        else()
+            _blip_require(Libav "libavformat-dev libavcodec-dev libswscale-dev")
+        endif()
     endif()
     if("cuda" IN_LIST _blip_wanted)
         if("OPTIONAL" IN_LIST _blip_wanted)

@@ -12,7 +12,7 @@ install(
     PATTERN "*.cuh"
 )
 
-foreach(component IN ITEMS core blip cuda)
+foreach(component IN ITEMS core blip video cuda)
     if(TARGET blip_${component})
         install(TARGETS blip_${component} EXPORT blip-${component}-targets)
         install(EXPORT blip-${component}-targets NAMESPACE blip:: DESTINATION "${package_dir}")
@@ -32,6 +32,7 @@ install(
           "${PROJECT_SOURCE_DIR}/cmake/BlipDependencies.cmake"
           "${PROJECT_SOURCE_DIR}/cmake/BlipModelConfig.cmake"
           "${PROJECT_SOURCE_DIR}/cmake/BlipOptimize.cmake"
+          "${PROJECT_SOURCE_DIR}/cmake/FindLibav.cmake"
           "${PROJECT_SOURCE_DIR}/cmake/Findutf8proc.cmake"
           "${PROJECT_SOURCE_DIR}/cmake/FindWebP.cmake"
     DESTINATION "${package_dir}"

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <blip/core/error.hpp>
+#include <blip/vision/picture_name.hpp>
 
 namespace support {
 
@@ -32,18 +33,7 @@ struct Input {
 /// Whether the folders within a folder are searched too.
 enum class Subfolders { skip, enter };
 
-/// How the names of pictures end.
-inline constexpr std::array picture_endings{".jpg", ".jpeg", ".jpe", ".jfif",
-                                            ".png", ".bmp",  ".gif", ".webp"};
-
-/// Whether the name ends as those of pictures do.
-inline bool has_picture_name(std::filesystem::path const& path) {
-    auto ending = path.extension().string();
-    std::transform(ending.begin(), ending.end(), ending.begin(),
-                   [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
-    return std::find(picture_endings.begin(), picture_endings.end(), ending) !=
-           picture_endings.end();
-}
+using blip::has_picture_name, blip::picture_endings;
 
 namespace detail {
 

@@ -38,7 +38,25 @@ inline std::string describe_unknown(std::string_view head) {
     return "save it as PNG or JPEG";
 }
 
-inline Image decode_image(EncodedImage const& encoded, ReadOptions const& options) {
+/// What the first bytes of a file say it is.
+enum class PictureFormat { jpeg, png, gif, webp, bmp, unknown };
+
+inline PictureFormat recognise_picture(std::span<std::byte const> bytes) {
+    std::string const head(reinterpret_cast<char const*>(bytes.data()),
+                           std::min<std::size_t>(bytes.size(), 32));
+    auto starts = [&](std::string_view magic) { return head.compare(0, magic.size(), magic) == 0; };
+    if (starts("\xFF\xD8\xFF"))
+        return PictureFormat::jpeg;
+    if (starts("\x89PNG\r\n\x1A\n"))
+        return PictureFormat::png;
+    if (starts("GIF87a") || starts("GIF89a"))
+        return PictureFormat::gif;
+    if (starts("RIFF") && head.size() >= 12 && head.compare(8, 4, "WEBP") == 0)
+        return PictureFormat::webp;
+    return starts("BM") ? PictureFormat::bmp : PictureFormat::unknown;
+}
+
+inline void require_some_bytes(EncodedImage const& encoded, ReadOptions const& options) {
     auto const bytes = encoded.bytes;
     if (bytes.size() > options.max_bytes)
         throw LimitError(join(encoded.name, ": ", bytes.size(), " bytes, more than the limit of ",
@@ -46,19 +64,26 @@ inline Image decode_image(EncodedImage const& encoded, ReadOptions const& option
                               ". Raise ReadOptions::max_bytes if you trust the file."));
     if (bytes.empty())
         throw FormatError(join(encoded.name, ": the file is empty. Get a complete copy."));
-    std::string const head(reinterpret_cast<char const*>(bytes.data()),
-                           std::min<std::size_t>(bytes.size(), 32));
-    auto starts = [&](std::string_view magic) { return head.compare(0, magic.size(), magic) == 0; };
-    if (starts("\xFF\xD8\xFF"))
+}
+
+inline Image decode_image(EncodedImage const& encoded, ReadOptions const& options) {
+    require_some_bytes(encoded, options);
+    switch (recognise_picture(encoded.bytes)) {
+    case PictureFormat::jpeg:
         return decode_jpeg(encoded, options);
-    if (starts("\x89PNG\r\n\x1A\n"))
+    case PictureFormat::png:
         return decode_png(encoded, options);
-    if (starts("GIF87a") || starts("GIF89a"))
+    case PictureFormat::gif:
         return decode_gif(encoded, options);
-    if (starts("RIFF") && head.size() >= 12 && head.compare(8, 4, "WEBP") == 0)
+    case PictureFormat::webp:
         return decode_webp(encoded, options);
-    if (starts("BM"))
+    case PictureFormat::bmp:
         return decode_bmp(encoded, options);
+    case PictureFormat::unknown:
+        break;
+    }
+    std::string const head(reinterpret_cast<char const*>(encoded.bytes.data()),
+                           std::min<std::size_t>(encoded.bytes.size(), 32));
     throw FormatError(join(encoded.name, ": not a JPEG, PNG, BMP, GIF or WebP picture; ",
                            describe_unknown(head), "."));
 }
