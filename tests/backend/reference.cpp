@@ -280,3 +280,64 @@ TEST_CASE("reference: cross entropy") {
                      losses.data(), {nullptr, 1, 2, 2});
     check(losses, {4 * 0.25 * (l0 + l1)});
 }
+
+TEST_CASE("reference: unit rows") {
+    Values x{3, 4, -7, 3e-13, 4e-13, -7}, y(6, -7), norms(2);
+    B::normalize_rows(engine, {x.data(), 2, 2, 3}, 1e-12, {y.data(), 2, 2, 3}, norms.data());
+    check(y, {0.6, 0.8, -7, 0.3, 0.4, -7});
+    check(norms, {5, 1e-12});
+    // dy along y changes nothing, dy across it is divided by the norm; below ε the row is scaled.
+    Values dy{0.6 + 0.8, 0.8 - 0.6, 0, 1, 2, 0}, dx(6, -7);
+    B::normalize_rows_backward(engine, {dy.data(), 2, 2, 3}, {y.data(), 2, 2, 3}, norms.data(),
+                               1e-12, {dx.data(), 2, 2, 3});
+    check(dx, {0.16, -0.12, -7, 1e12, 2e12, -7});
+}
+
+TEST_CASE("reference: division by a learned number") {
+    Values const x{1, -2}, divisor{0.5}, dy{3, 5};
+    Values y(2), dx(2), ddivisor{1};
+    B::divide(engine, x.data(), divisor.data(), y.data(), 2);
+    check(y, {2, -4});
+    // d(x/τ)/dτ = -x/τ².
+    B::divide_backward(engine, dy.data(), y.data(), divisor.data(), dx.data(), ddivisor.data(), 2);
+    check(dx, {6, 10});
+    check(ddivisor, {1 - (3 * 1 - 5 * 2) / 0.25});
+}
+
+TEST_CASE("reference: soft targets and their cross-entropy") {
+    // Scores whose soft-max is (1/8, 3/8, 4/8).
+    Values scores{0, std::log(3), std::log(4), 5, 5, 5}, targets(6);
+    std::vector<int> const ids{7, 9}, key_ids{7, 8, 7};
+    B::soft_targets(engine, {scores.data(), 2, 3, 3}, ids.data(), key_ids.data(), 0.4,
+                    {targets.data(), 2, 3, 3});
+    // Two equal ids share 0.6; the second row has no equal id.
+    check(targets, {0.05 + 0.3, 0.15, 0.2 + 0.3, 0.4 / 3, 0.4 / 3, 0.4 / 3});
+    Values losses(2), gradient(6);
+    B::soft_cross_entropy(engine, {scores.data(), 2, 3, 3}, {targets.data(), 2, 3, 3}, 2,
+                          losses.data(), {gradient.data(), 2, 3, 3});
+    check(losses, {2 * (0.35 * std::log(8) - 0.15 * std::log(0.375) + 0.5 * std::log(2)),
+                   2 * 0.4 * std::log(3)});
+    check(gradient, {2 * (0.125 - 0.35), 2 * (0.375 - 0.15), 0, 0, 0, 0});
+    Values rows{1, 2, 3, 4, 5, 6}, columns(8, -7);
+    B::transpose(engine, {rows.data(), 2, 3, 3}, {columns.data(), 3, 2, 3});
+    check(columns, {1, 4, -7, 2, 5, -7, 3, 6});
+}
+
+TEST_CASE("reference: averages and AdamW") {
+    Values p{1, 2}, m{3, -4};
+    B::average(engine, p.data(), 0.75, m.data(), 2);
+    check(m, {2.5, -2.5});
+    Values const g{2};
+    Values first{1}, second{4}, value{10};
+    B::adamw(engine,
+             {.shrink = 0.5,
+              .beta1 = 0.75,
+              .beta2 = 0.5,
+              .step_size = 3,
+              .root_correction = 0.5,
+              .epsilon = 1},
+             g.data(), first.data(), second.data(), value.data(), 1);
+    check(first, {1.25});
+    check(second, {4});
+    check(value, {5 - 3 * 1.25 / (2 / 0.5 + 1)});
+}

@@ -43,6 +43,15 @@ struct Unfinished {
     static void gather_rows(auto&&...);
     static void scatter_rows(auto&&...);
     static void cross_entropy(auto&&...);
+    static void normalize_rows(auto&&...);
+    static void normalize_rows_backward(auto&&...);
+    static void divide(auto&&...);
+    static void divide_backward(auto&&...);
+    static void soft_targets(auto&&...);
+    static void soft_cross_entropy(auto&&...);
+    static void transpose(auto&&...);
+    static void average(auto&&...);
+    static void adamw(auto&&...);
 };
 
 blip::LayerNorm<768, Unfinished> norm; // error

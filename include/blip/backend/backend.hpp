@@ -193,9 +193,60 @@ concept HasCrossEntropy = requires(typename B::Engine& engine, Matrix<B> logits,
     B::cross_entropy(engine, logits, targets, weights, weights, smoothing, losses, logits);
 };
 
+/// What contrastive learning adds (paper section 3.2, ITC): unit vectors, their similarities over a
+/// learned temperature, and cross-entropy against soft targets. An element of a result depends on
+/// its own row only, but for the temperature's gradient.
+template <class B>
+concept HasContrastive = requires(typename B::Engine& engine, Matrix<B> x, int const* ids,
+                                  typename B::scalar const* p, typename B::scalar* y,
+                                  typename B::gradient::scalar* g, std::ptrdiff_t n,
+                                  double epsilon) {
+    /// normalize_rows(engine, x [M, W], epsilon, y [M, W], norms [M] or null):
+    /// norms[r] = max(‖x[r]‖, epsilon), y[r] = x[r] / norms[r]. y may be x.
+    B::normalize_rows(engine, x, epsilon, x, y);
+    /// normalize_rows_backward(engine, dy, y, norms, epsilon, dx): dx = (dy - (dy·y) y) / norms;
+    /// dx = dy / norms where the norm was raised to epsilon. dx may be dy.
+    B::normalize_rows_backward(engine, x, x, p, epsilon, x);
+    B::divide(engine, p, p, y, n); ///< (x, divisor [1], y, n): y = x / divisor; y may be x
+    /// divide_backward(engine, dy, y, divisor, dx, ddivisor [1], n): dx = dy / divisor,
+    /// ddivisor += -Σ dy y / divisor. dx may be dy.
+    B::divide_backward(engine, p, p, p, y, g, n);
+    /// soft_targets(engine, scores [M, N], ids [M], key_ids [N], α, targets [M, N]): with
+    /// h[r, c] = 1 where ids[r] = key_ids[c], else 0, each row divided by its sum (where there is
+    /// one): targets = α softmax(scores) + (1 - α) h. targets may be scores.
+    B::soft_targets(engine, x, ids, ids, epsilon, x);
+    /// soft_cross_entropy(engine, scores [M, N], targets [M, N], weight, losses [M], gradient):
+    /// losses[r] = -weight Σ_c targets[r, c] log softmax(scores[r])[c]. `gradient` (data may be
+    /// null or the scores' own) receives the derivative by the scores.
+    B::soft_cross_entropy(engine, x, x, epsilon, y, x);
+    B::transpose(engine, x, x); ///< (x [M, N], y [N, M]): y = xᵀ
+};
+
+/// One step of AdamW for every number of a buffer; see `train/adamw.hpp`.
+struct AdamWStep {
+    double shrink = 1; ///< 1 - learning rate · weight decay
+    double beta1 = 0.9, beta2 = 0.999;
+    double step_size = 0;       ///< learning rate / (1 - β₁ᵗ)
+    double root_correction = 1; ///< √(1 - β₂ᵗ)
+    double epsilon = 1e-8;
+};
+
+/// What changes weights: passes over flat buffers.
+template <class B>
+concept HasOptimizer = requires(typename B::Engine& engine, typename B::scalar* p,
+                                typename B::gradient::scalar* g, std::ptrdiff_t n, double momentum,
+                                AdamWStep step) {
+    /// average(engine, p, momentum, m, n): m = momentum m + (1 - momentum) p.
+    B::average(engine, static_cast<typename B::scalar const*>(p), momentum, p, n);
+    /// adamw(engine, step, gradient, first, second, values, n), in this order as PyTorch does:
+    /// values *= shrink; first = β₁ first + (1-β₁) g; second = β₂ second + (1-β₂) g²;
+    /// values -= step_size first / (√second / root_correction + ε).
+    B::adamw(engine, step, static_cast<typename B::gradient::scalar const*>(g), g, g, p, n);
+};
+
 /// Everything a model asks of the hardware. Two backends work in one program; no layer names one.
 template <class B>
 concept Backend = HasMemory<B> && HasLinear<B> && HasNormalization<B> && HasAttention<B> &&
-    HasEmbedding<B> && HasRows<B> && HasCrossEntropy<B>;
+    HasEmbedding<B> && HasRows<B> && HasCrossEntropy<B> && HasContrastive<B> && HasOptimizer<B>;
 
 } // namespace blip

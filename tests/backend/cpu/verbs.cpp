@@ -247,3 +247,69 @@ TEST_CASE("Numbers survive the way to the backend and back") {
     Host::download(engine, back.data(), static_cast<float const*>(there.data()), 3);
     REQUIRE(back == from);
 }
+
+TEST_CASE("Verbs of contrastive learning equal the reference") {
+    for (int m : {1, 5, 70})
+        for (int width : {1, 15, 16, 100, 3000}) {
+            INFO(m << " rows of " << width);
+            std::ptrdiff_t const stride = width + 3;
+            std::vector<int> ids, key_ids;
+            for (int r = 0; r < m; ++r)
+                ids.push_back(r / 3);
+            for (int c = 0; c < width; ++c)
+                key_ids.push_back(c % 2 ? -100 : c / 4);
+            auto scores = numbers(product(m, stride), 3);
+            for (float& s : scores)
+                s *= 8;
+            check(
+                [&]<class B>(typename B::Engine& engine, auto& a) {
+                    auto const x = rows<B>(a[0], m, width, stride);
+                    auto const unit = rows<B>(a[1], m, width, stride);
+                    B::normalize_rows(engine, x, 1e-12, unit, a[2].data());
+                    B::normalize_rows_backward(engine, rows<B>(a[3], m, width, stride), unit,
+                                               a[2].data(), 1e-12, rows<B>(a[4], m, width, stride));
+                    auto const z = rows<B>(a[5], m, width, stride);
+                    auto const t = rows<B>(a[6], m, width, stride);
+                    B::soft_targets(engine, z, ids.data(), key_ids.data(), 0.4, t);
+                    B::soft_cross_entropy(engine, z, t, 0.25, a[7].data(),
+                                          rows<B>(a[8], m, width, stride));
+                    B::soft_cross_entropy(engine, z, t, 1, a[9].data(), z);
+                    B::transpose(engine, x, rows<B>(a[10], width, m, m + 2));
+                },
+                {numbers(product(m, stride), 1), numbers(product(m, stride), 2),
+                 numbers(product(m, 1), 4), numbers(product(m, stride), 5),
+                 numbers(product(m, stride), 6), scores, numbers(product(m, stride), 7),
+                 numbers(product(m, 1), 8), numbers(product(m, stride), 9),
+                 numbers(product(m, 1), 10), numbers(product(width, m + 2), 11)},
+                2e-5);
+        }
+}
+
+TEST_CASE("Division by a learned number and its derivative equal the reference") {
+    for (std::size_t n : {1u, 17u, 5000u})
+        check(
+            [n]<class B>(typename B::Engine& engine, auto& a) {
+                auto const count = static_cast<std::ptrdiff_t>(n);
+                B::divide(engine, a[0].data(), a[1].data(), a[2].data(), count);
+                B::divide_backward(engine, a[3].data(), a[2].data(), a[1].data(), a[4].data(),
+                                   a[5].data(), count);
+            },
+            {numbers(n, 1), {0.07f}, numbers(n, 2), numbers(n, 3), numbers(n, 4), {0.5f}}, 3e-5);
+}
+
+TEST_CASE("Averaging and AdamW equal the reference") {
+    for (std::size_t n : {1u, 16u, 100003u}) {
+        auto second = numbers(n, 4);
+        for (float& v : second)
+            v *= v;
+        check(
+            [n]<class B>(typename B::Engine& engine, auto& a) {
+                auto const count = static_cast<std::ptrdiff_t>(n);
+                AdamWStep const step{
+                    .shrink = 0.9995, .step_size = 0.01, .root_correction = 0.04, .epsilon = 1e-8};
+                B::adamw(engine, step, a[0].data(), a[1].data(), a[2].data(), a[3].data(), count);
+                B::average(engine, a[3].data(), 0.995, a[4].data(), count);
+            },
+            {numbers(n, 1), numbers(n, 2), second, numbers(n, 3), numbers(n, 5)});
+    }
+}

@@ -239,6 +239,68 @@ struct Bench {
         }
     }
 
+    void contrastive(int rows, int width, int gap) {
+        std::ptrdiff_t const stride = width + gap, n = rows * stride;
+        auto x = numbers(n), y = unwritten(n), norms = unwritten(rows), dy = numbers(n);
+        Rows const xm{x.data(), rows, width, stride}, ym{y.data(), rows, width, stride},
+            dym{dy.data(), rows, width, stride};
+        B::normalize_rows(engine, xm, 0.3, ym, norms.data()); // short rows are below 0.3
+        keep("unit rows", y), keep("norms", norms);
+        B::normalize_rows_backward(engine, dym, ym, norms.data(), 0.3, dym);
+        keep("unit rows dx", dy);
+        B::normalize_rows(engine, xm, 1e-12, xm, nullptr);
+        keep("unit rows in place", x);
+
+        Buffer<B, T> divisor(engine, {T(0.0625f)}), slope(engine, {T(0.5f)});
+        auto a = numbers(n), quotient = unwritten(n), da = numbers(n);
+        B::divide(engine, a.data(), divisor.data(), quotient.data(), n);
+        B::divide_backward(engine, da.data(), quotient.data(), divisor.data(), da.data(),
+                           slope.data(), n);
+        keep("quotient", quotient), keep("quotient dx", da), keep("quotient ddivisor", slope);
+
+        std::vector<int> row_ids, key_ids;
+        for (int r = 0; r < rows; ++r)
+            row_ids.push_back(r / 2);
+        for (int c = 0; c < width; ++c)
+            key_ids.push_back(c % 3 == 2 ? -1 : c / 2);
+        auto ids = whole(row_ids), keys = whole(key_ids);
+        auto scores = numbers(n), targets = unwritten(n), losses = unwritten(rows),
+             gradient = unwritten(n), transposed = unwritten(std::ptrdiff_t{rows} * (width + 1));
+        Rows const sm{scores.data(), rows, width, stride}, tm{targets.data(), rows, width, stride};
+        B::soft_targets(engine, sm, ids.data(), keys.data(), 0.4, tm);
+        keep("soft targets", targets);
+        B::soft_cross_entropy(engine, sm, tm, 0.5, losses.data(),
+                              {gradient.data(), rows, width, stride});
+        keep("soft losses", losses), keep("soft gradient", gradient);
+        B::soft_cross_entropy(engine, sm, tm, 2, losses.data(), {nullptr, rows, width, stride});
+        keep("soft losses alone", losses);
+        B::soft_cross_entropy(engine, sm, tm, 1, losses.data(), sm);
+        keep("soft gradient in place", scores);
+        B::soft_targets(engine, xm, ids.data(), keys.data(), 1, xm);
+        keep("soft targets in place", x);
+        // Columns of a wider matrix, as a queue is written.
+        B::transpose(engine, {a.data(), rows, width, stride},
+                     {transposed.data(), width, rows, rows});
+        keep("transposed", transposed);
+    }
+
+    void optimizer(int n) {
+        auto values = numbers(n), gradient = numbers(n), first = numbers(n), squares = numbers(n),
+             mean = numbers(n), second = unwritten(n);
+        B::normalize_rows(engine, {squares.data(), n, 1, 1}, 1e-12, {squares.data(), n, 1, 1},
+                          second.data()); // |x|: a second moment is not negative
+        AdamWStep const step{.shrink = 0.99,
+                             .beta1 = 0.9,
+                             .beta2 = 0.999,
+                             .step_size = 0.125,
+                             .root_correction = 0.25,
+                             .epsilon = 1e-8};
+        B::adamw(engine, step, gradient.data(), first.data(), second.data(), values.data(), n);
+        B::average(engine, values.data(), 0.995, mean.data(), n);
+        keep("first moment", first), keep("second moment", second), keep("values", values);
+        keep("average", mean);
+    }
+
     /// Every verb; attention has up to `rows_count` + 2 keys.
     void everything(std::vector<int> const& widths, int rows_count) {
         for (int const width : widths) {
@@ -250,6 +312,8 @@ struct Bench {
             images(2, 2, 3, width);
             rows(width);
             cross_entropy(width + 2);
+            contrastive(rows_count, width, 2);
+            optimizer(rows_count * width);
             attention_indexed(2, width);
             for (auto const causal : {Causal::no, Causal::yes})
                 for (double const dropout : {0.0, 0.3}) {

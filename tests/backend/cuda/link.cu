@@ -49,6 +49,15 @@ void use_every_verb(Device::Engine& engine, blip::Arena<Device>& arena) {
     Device::gather_rows(engine, m, i, m);
     Device::scatter_rows(engine, m, i, m);
     Device::cross_entropy(engine, m, i, p, p, 0.1, p, m);
+    Device::normalize_rows(engine, m, 1e-12, m, p);
+    Device::normalize_rows_backward(engine, m, m, p, 1e-12, m);
+    Device::divide(engine, p, p, p, 64);
+    Device::divide_backward(engine, p, p, p, p, p, 64);
+    Device::soft_targets(engine, m, i, i, 0.4, m);
+    Device::soft_cross_entropy(engine, m, m, 1, p, m);
+    Device::transpose(engine, m, m);
+    Device::average(engine, p, 0.995, p, 64);
+    Device::adamw(engine, {}, p, p, p, p, 64);
 }
 
 } // namespace

@@ -17,6 +17,7 @@
 #include <blip/backend/cpu/pack.hpp>
 #include <blip/backend/cpu/product.hpp>
 #include <blip/backend/cpu/rows.hpp>
+#include <blip/backend/cpu/training.hpp>
 
 namespace blip {
 
@@ -27,7 +28,7 @@ struct Cpu;
 /// float32 on the host's vector units. Results depend neither on the number of threads nor on what
 /// else is in a batch.
 template <>
-struct Cpu<float> {
+struct Cpu<float> : cpu::TrainingVerbs<Cpu<float>> {
     using scalar = float;
     using gradient = Cpu<float>;
     using Engine = cpu::Engine;

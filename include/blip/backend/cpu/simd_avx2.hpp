@@ -92,6 +92,9 @@ BLIP_CPU_INLINE Floats absolute(Floats a) {
     __m256 const sign = _mm256_set1_ps(-0.0f);
     return {_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high)};
 }
+BLIP_CPU_INLINE Floats square_root(Floats a) {
+    return {_mm256_sqrt_ps(a.low), _mm256_sqrt_ps(a.high)};
+}
 BLIP_CPU_INLINE Floats select(Mask m, Floats yes, Floats no) {
     return {_mm256_blendv_ps(no.low, yes.low, _mm256_castsi256_ps(m.low)),
             _mm256_blendv_ps(no.high, yes.high, _mm256_castsi256_ps(m.high))};

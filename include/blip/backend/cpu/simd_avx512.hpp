@@ -88,6 +88,9 @@ BLIP_CPU_INLINE Floats min(Floats a, Floats b) {
 BLIP_CPU_INLINE Floats absolute(Floats a) {
     return {_mm512_abs_ps(a.value)};
 }
+BLIP_CPU_INLINE Floats square_root(Floats a) {
+    return {_mm512_sqrt_ps(a.value)};
+}
 BLIP_CPU_INLINE Floats select(Mask m, Floats yes, Floats no) {
     return {_mm512_mask_blend_ps(m.bits, no.value, yes.value)};
 }

@@ -100,6 +100,9 @@ BLIP_CPU_INLINE Floats min(Floats const& a, Floats const& b) {
 BLIP_CPU_INLINE Floats absolute(Floats const& a) {
     return detail::each([&](std::size_t i) { return std::fabs(a.value[i]); });
 }
+BLIP_CPU_INLINE Floats square_root(Floats const& a) {
+    return detail::each([&](std::size_t i) { return std::sqrt(a.value[i]); });
+}
 BLIP_CPU_INLINE Floats select(Mask m, Floats const& yes, Floats const& no) {
     return detail::each([&](std::size_t i) { return m[i] ? yes.value[i] : no.value[i]; });
 }

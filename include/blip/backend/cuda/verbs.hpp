@@ -12,6 +12,7 @@
 #include <blip/backend/cuda/kernels/embedding.hpp>
 #include <blip/backend/cuda/kernels/layer_norm.hpp>
 #include <blip/backend/cuda/kernels/rows.hpp>
+#include <blip/backend/cuda/training_verbs.hpp>
 #include <blip/core/error.hpp>
 
 namespace blip::cuda {
@@ -51,7 +52,7 @@ struct Product {
 /// Results of products depend on what `multiply` promises; everything else depends on its own rows
 /// only. Attention's results must not overlap its inputs.
 template <class B, class T, class Engine>
-struct Verbs {
+struct Verbs : TrainingVerbs<B, T, Engine> {
     static std::ptrdiff_t stored_size(WeightView<B> w) { return std::ptrdiff_t{w.out} * w.in; }
 
     static void linear(Engine& engine, Matrix<B> x, WeightView<B> w, T const* bias,

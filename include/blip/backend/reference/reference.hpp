@@ -9,13 +9,14 @@
 #include <blip/backend/backend.hpp>
 #include <blip/backend/reference/attention.hpp>
 #include <blip/backend/reference/dual.hpp>
+#include <blip/backend/reference/training.hpp>
 
 namespace blip {
 
 /// The backend that says what every verb means: plain loops in one thread over any scalar (float,
 /// double, Dual). Every other backend is tested against it.
 template <class T>
-struct Reference {
+struct Reference : reference::TrainingVerbs<Reference<T>, T> {
     using scalar = T;
     using gradient = Reference<T>;
 
