@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <blip/core/error.hpp>
+#include <blip/core/weights.hpp>
+
+namespace blip {
+
+namespace detail {
+
+/// Where a parameter lies in its flat buffer.
+struct ParameterPlace {
+    std::string path;
+    std::ptrdiff_t first, size;
+    friend bool operator==(ParameterPlace const&, ParameterPlace const&) = default;
+};
+
+template <class Network>
+std::vector<ParameterPlace> parameter_places(Weights<Network> const& weights) {
+    std::vector<ParameterPlace> places;
+    for_each_parameter(*weights, [&](std::string const& path, auto& parameter) {
+        places.push_back({path, parameter.data - weights.data(),
+                          std::remove_cvref_t<decltype(parameter)>::size});
+    });
+    return places;
+}
+
+} // namespace detail
+
+/// A slowly moving copy of a network's beginning, which makes the soft targets and the queue's
+/// features (paper section 3.2, "momentum encoder"; He et al. 2020). `Teacher` lists the same
+/// members as the first of `Online`'s, so both lie alike in their flat buffers and an update is one
+/// pass.
+template <Trainable Teacher, Trainable Online>
+class MomentumTeacher {
+public:
+    using B = typename Teacher::backend;
+    using Engine = typename B::Engine;
+
+    /// Starts as a copy of `online`. Throws ArgumentError unless `online` begins with the
+    /// teacher's parameters, in rows.
+    MomentumTeacher(Engine& engine, Weights<Online> const& online) : weights_(engine) {
+        auto const mine = detail::parameter_places(weights_);
+        auto theirs = detail::parameter_places(online);
+        theirs.resize(std::min(theirs.size(), mine.size()));
+        if (mine != theirs || online.layout() != Layout::rows)
+            throw ArgumentError("momentum teacher: the trained network must begin with the "
+                                "teacher's parameters, in Layout::rows");
+        for_each_setting(*online, [&](std::string const& path, auto const& value) {
+            for_each_setting(*weights_, [&](std::string const& own, auto& setting) {
+                if (own == path)
+                    setting = static_cast<std::remove_reference_t<decltype(setting)>>(value);
+            });
+        });
+        B::copy(engine, weights_.data(), online.data(), weights_.size());
+    }
+
+    /// m ← momentum m + (1 - momentum) p.
+    void update(Engine& engine, Weights<Online> const& online, double momentum = 0.995) {
+        B::average(engine, online.data(), momentum, weights_.data(), weights_.size());
+    }
+
+    Weights<Teacher>& weights() { return weights_; }
+    Weights<Teacher> const& weights() const { return weights_; }
+    Teacher const& operator*() const { return *weights_; }
+    Teacher const* operator->() const { return &*weights_; }
+
+private:
+    Weights<Teacher> weights_;
+};
+
+} // namespace blip
