@@ -13,6 +13,8 @@
 #include <blip/io/save_model.hpp>
 #include <blip/models/captioner.hpp>
 #include <blip/models/dispatch.hpp>
+#include <blip/models/feature_extractor.hpp>
+#include <blip/models/matcher.hpp>
 #include <blip/models/pair_reasoner.hpp>
 #include <blip/models/question_answerer.hpp>
 #include <blip/networks/captioner_network.hpp>

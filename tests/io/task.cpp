@@ -60,6 +60,8 @@ TEST_CASE("a checkpoint for another task is refused with the type that reads it"
     CHECK(serves(Task::pre_training, Task::captioning));
     CHECK(serves(Task::pre_training, Task::matching));
     CHECK(serves(Task::matching, Task::features));
+    CHECK(serves(Task::question_answering, Task::features));
+    CHECK_FALSE(serves(Task::pair_reasoning, Task::features));
     CHECK_FALSE(serves(Task::captioning, Task::matching));
     CHECK_FALSE(serves(Task::pre_training, Task::question_answering));
 }

@@ -79,14 +79,28 @@ struct nlvr_base : base<384> {
 /// Published sizes that a program for pairs of pictures serves.
 using pair_models = ModelList<nlvr_base>;
 
-static_assert(PairConfig<nlvr_base>);
-
 using vqa_base = base<480>;     ///< the authors' model_base_vqa_capfilt_large.pth and model_vqa.pth
 using vqa_base_384 = base<384>; ///< Salesforce/blip-vqa-base and -capfilt-large in the port
 
 /// Published sizes that a question answering program serves.
 using answer_models = ModelList<vqa_base_384, vqa_base>;
 
+using matching_base = base<384>;   ///< Salesforce/blip-itm-base-coco, model_base_retrieval_*.pth
+using matching_large = large<384>; ///< Salesforce/blip-itm-large-coco, model_large_retrieval_*.pth
+
+/// Published sizes that a matching or retrieval program serves: fine-tuned at 384 pixels,
+/// pre-trained at 224.
+using matching_models = ModelList<matching_base, matching_large, base<224>, large<224>>;
+
+using features_base = base<224>;   ///< model_base_capfilt_large.pth and its like
+using features_large = large<224>; ///< model_large.pth
+
+/// Published sizes that a program for features serves.
+using feature_models = ModelList<features_base, features_large, base<384>, large<384>>;
+
 static_assert(CaptionConfig<caption_base> && CaptionConfig<caption_large>);
+static_assert(PairConfig<nlvr_base>);
+static_assert(MatchingConfig<matching_base> && MatchingConfig<matching_large>);
+static_assert(MatchingConfig<features_base> && MatchingConfig<features_large>);
 
 } // namespace blip::config

@@ -77,8 +77,9 @@ inline bool serves(Task found, Task wanted) {
         return found == Task::pre_training;
     case Task::matching:
         return found == Task::pre_training;
-    case Task::features:
-        return found == Task::pre_training || found == Task::matching;
+    case Task::features: // every file that has the two encoders
+        return found == Task::pre_training || found == Task::matching ||
+               found == Task::question_answering;
     default:
         return false;
     }

@@ -104,7 +104,7 @@ public:
     }
 
     /// States of the image encoder, [n, (image_size / patch)² + 1, width].
-    xt::xtensor<float, 3> encode(Pixels const& pixels) const {
+    xt::xtensor<HostScalar<B>, 3> encode(Pixels const& pixels) const {
         check(pixels, {});
         auto loan = shared_->workspaces.borrow();
         auto ctx = loan.context(Keep::nothing);

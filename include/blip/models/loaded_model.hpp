@@ -1,11 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <blip/core/weights.hpp>
@@ -128,11 +130,37 @@ public:
     }
 };
 
+/// Items `first` to `first + count - 1` of an array's first dimension.
+template <class T, std::size_t N>
+xt::xtensor<T, N> items_of(xt::xtensor<T, N> const& all, std::size_t first, std::size_t count) {
+    auto shape = all.shape();
+    std::size_t const each = all.size() / std::max<std::size_t>(shape[0], 1);
+    shape[0] = count;
+    xt::xtensor<T, N> some(shape);
+    std::copy_n(all.data() + first * each, count * each, some.data());
+    return some;
+}
+
+/// What a backend's numbers are on the host: float unless it computes in double.
+template <class B>
+using HostScalar = std::conditional_t<std::is_same_v<typename B::scalar, double>, double, float>;
+
 /// Copies rows of the backend into an array of the host: [batch, length, Width].
 template <int Width, class B>
-xt::xtensor<float, 3> download_states(Tokens<Width, B> x, Context<B>& ctx) {
-    xt::xtensor<float, 3> result(xt::xtensor<float, 3>::shape_type{
-        static_cast<std::size_t>(x.batch), static_cast<std::size_t>(x.length), Width});
+xt::xtensor<HostScalar<B>, 3> download_states(Tokens<Width, B> x, Context<B>& ctx) {
+    using Result = xt::xtensor<HostScalar<B>, 3>;
+    Result result(typename Result::shape_type{static_cast<std::size_t>(x.batch),
+                                              static_cast<std::size_t>(x.length), Width});
+    B::download(ctx.engine, result.data(), static_cast<typename B::scalar const*>(x.data),
+                x.size());
+    return result;
+}
+
+/// The same for one row an item: [batch, Width].
+template <int Width, class B>
+xt::xtensor<HostScalar<B>, 2> download_vectors(Tokens<Width, B> x, Context<B>& ctx) {
+    using Result = xt::xtensor<HostScalar<B>, 2>;
+    Result result(typename Result::shape_type{static_cast<std::size_t>(x.rows()), Width});
     B::download(ctx.engine, result.data(), static_cast<typename B::scalar const*>(x.data),
                 x.size());
     return result;

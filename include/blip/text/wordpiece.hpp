@@ -46,6 +46,28 @@ struct TokenBatch {
                                           static_cast<std::size_t>(length),
                                       static_cast<std::size_t>(length));
     }
+
+    /// Tokens of a text, padding left out.
+    int tokens(int item) const {
+        auto const* const first =
+            mask.data() + static_cast<std::ptrdiff_t>(item) * static_cast<std::ptrdiff_t>(length);
+        return static_cast<int>(std::count(first, first + length, static_cast<unsigned char>(1)));
+    }
+
+    /// The texts of these numbers, without columns that would pad all of them.
+    TokenBatch select(std::span<int const> items) const {
+        TokenBatch some;
+        some.batch = static_cast<int>(items.size());
+        for (int const item : items)
+            some.length = std::max(some.length, tokens(item));
+        for (int const item : items) {
+            auto const from = static_cast<std::ptrdiff_t>(item) * length;
+            some.ids.insert(some.ids.end(), ids.begin() + from, ids.begin() + from + some.length);
+            some.mask.insert(some.mask.end(), mask.begin() + from,
+                             mask.begin() + from + some.length);
+        }
+        return some;
+    }
 };
 
 enum class SpecialTokens { skip, keep };
