@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <blip/model/golden_cases.hpp>
 #include <blip/vision/frames.hpp>
 #include <blip/vision/write_image.hpp>
 #include <support/golden.hpp>
@@ -179,7 +180,7 @@ TEST_CASE("frames of a folder come in the order of their numbers") {
     test::Folder const folder;
     for (int i = 1; i <= 12; ++i)
         write_image(folder.path / ("f" + std::to_string(i) + ".png"),
-                  plain(static_cast<std::uint8_t>(i)));
+                    plain(static_cast<std::uint8_t>(i)));
     write_file_bytes(folder.path / "notes.txt", {'x'});
     write_file_bytes(folder.path / ".hidden.png", {'x'});
     std::filesystem::create_directory(folder.path / "f0.png");

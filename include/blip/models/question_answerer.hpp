@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <blip/models/answer_list.hpp>
+#include <blip/models/clips.hpp>
 #include <blip/models/generation.hpp>
 #include <blip/models/loaded_model.hpp>
 #include <blip/networks/answer_network.hpp>
@@ -116,16 +117,19 @@ public:
         return answer(preprocess(images, shared_->preprocess), questions, options, about);
     }
 
-    /// The same from normalised pixels, [n, 3, image_size, image_size].
+    /// The same from normalised pixels, [n, 3, image_size, image_size]. With `frames` above 1 that
+    /// many pictures after one another are a clip, and count as one picture: questions look at the
+    /// states of all its frames (see VideoQuestionAnswerer).
     std::vector<std::vector<Answer>> answer(Pixels const& pixels,
                                             std::span<std::string const> questions,
                                             AnswerOptions const& options = {},
-                                            std::span<int const> about = {}) const {
+                                            std::span<int const> about = {},
+                                            std::size_t frames = 1) const {
         if (questions.empty())
             return {};
         auto loan = shared_->workspaces.borrow();
         auto ctx = loan.context(Keep::nothing);
-        auto const read = this->read(pixels, questions, about, ctx);
+        auto const read = this->read(pixels, questions, about, frames, ctx);
         bool const padding = options.attend_padding.value_or(shared_->settings.compatibility !=
                                                              Compatibility::strict);
         PromptBatch start;
@@ -160,10 +164,11 @@ public:
     }
 
     /// The same from normalised pixels, [n, 3, image_size, image_size]. A question's padding never
-    /// counts here, so a batch gives what its questions give alone.
+    /// counts here, so a batch gives what its questions give alone. `frames` as in `answer`.
     std::vector<std::vector<ChosenAnswer>>
     rank(Pixels const& pixels, std::span<std::string const> questions, AnswerList const& answers,
-         RankOptions const& options = {}, std::span<int const> about = {}) const {
+         RankOptions const& options = {}, std::span<int const> about = {},
+         std::size_t frames = 1) const {
         if (questions.empty())
             return {};
         if (options.results < 0)
@@ -171,7 +176,7 @@ public:
                 join("ranking: ", options.results, " results; expected 0 (all kept) or more"));
         auto loan = shared_->workspaces.borrow();
         auto ctx = loan.context(Keep::nothing);
-        auto const read = this->read(pixels, questions, about, ctx);
+        auto const read = this->read(pixels, questions, about, frames, ctx);
         auto const ranking = rank_answers(
             network().decoder, read.states, read.mask, answers.ids(),
             {.keep = options.keep,
@@ -248,16 +253,17 @@ private:
     }
 
     Questions read(Pixels const& pixels, std::span<std::string const> questions,
-                   std::span<int const> about, Context<B>& ctx) const {
+                   std::span<int const> about, std::size_t frames, Context<B>& ctx) const {
         LoadedModel<Network>::require_pixels(pixels, "question answerer");
-        auto const which = pictures_of(pixels.shape()[0], questions.size(), about);
+        auto const pictures = clip_count(pixels, frames, "question answerer");
+        auto const which = pictures_of(pictures, questions.size(), about);
         Questions result;
         result.order.resize(questions.size());
         std::iota(result.order.begin(), result.order.end(), std::size_t{0});
         std::stable_sort(result.order.begin(), result.order.end(),
                          [&](std::size_t a, std::size_t b) { return which[a] < which[b]; });
         std::vector<std::string> texts;
-        std::vector<int> counts(pixels.shape()[0], 0);
+        std::vector<int> counts(pictures, 0);
         for (std::size_t const question : result.order) {
             texts.push_back(questions[question]);
             ++counts[static_cast<std::size_t>(which[question])];
@@ -270,7 +276,7 @@ private:
 
         Scope scope(ctx.arena);
         auto const text = upload_text<typename C::text>(tokens, ctx);
-        auto const images = shared_->encode(pixels, ctx);
+        auto const images = joined_frames(shared_->encode(pixels, ctx), frames);
         bool const alike = std::all_of(counts.begin(), counts.end(),
                                        [&](int count) { return count == counts.front(); });
         if (alike) {

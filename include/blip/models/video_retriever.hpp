@@ -1,0 +1,258 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <blip/models/clips.hpp>
+#include <blip/models/matcher.hpp>
+
+namespace blip {
+
+/// What a retriever keeps of a clip: it is encoded once and compared often.
+template <class B>
+struct EncodedClip {
+    std::vector<double> embedding;        ///< unit vector to search by
+    xt::xtensor<HostScalar<B>, 3> states; ///< [1, frames * tokens, width]: what texts look at
+};
+
+/// A clip that was found.
+struct FoundClip {
+    std::size_t clip = 0;   ///< its number in the collection
+    double score = 0;       ///< match score of class 1 plus cosine: what it is ranked by
+    double cosine = 0;      ///< of the unit vectors
+    double probability = 0; ///< that clip and text belong together
+};
+
+struct ClipSearch {
+    std::size_t keep = 128;   ///< clips that the match head sees, nearest by cosine ("k-test")
+    std::size_t results = 10; ///< clips returned; 0: all that were kept
+};
+
+/// All clips against all texts, as retrieval is evaluated.
+struct ClipScores {
+    xt::xtensor<double, 2> cosine;       ///< [clips, texts]
+    xt::xtensor<double, 2> clip_to_text; ///< [clips, texts]: -100 outside a clip's nearest `keep`
+    xt::xtensor<double, 2> text_to_clip; ///< [texts, clips]: -100 outside a text's nearest `keep`
+};
+
+/// Finds clips by text with a retrieval model that never saw one (paper section 5.6, zero-shot
+/// text-to-video retrieval). A clip's vector is the mean of its frames' projected class states,
+/// normalised once at the end, so it does not know the frames' order; the match head looks at the
+/// states of all frames, one after another. Immutable once loaded: any number of threads may call
+/// it.
+template <MatchingConfig C, Backend B>
+class VideoRetriever {
+public:
+    using config = C;
+    using backend = B;
+    using Network = MatchingNetwork<C, B>;
+    using Clip = EncodedClip<B>;
+    static constexpr int image_size = C::vision::image;
+    static constexpr std::size_t paper_frames = 8;
+
+    /// As Matcher::load. `frames`: how many are sampled from every clip; 0: all.
+    static VideoRetriever load(std::filesystem::path const& path, LoadOptions<B> options = {},
+                               std::size_t frames = paper_frames) {
+        return VideoRetriever(Matcher<C, B>::load(path, std::move(options)), frames);
+    }
+
+    /// The same weights as `matcher`, which may go on being used.
+    explicit VideoRetriever(Matcher<C, B> const& matcher, std::size_t frames = paper_frames)
+        : shared_(matcher.shared()), frames_(frames) {}
+
+    /// A clip from all of its frames in order (see `read_frames`), which are sampled here.
+    Clip encode(std::span<Image const> frames) const {
+        auto const pixels = clip_pixels(frames, frames_, shared_->preprocess);
+        return std::move(encode(pixels, pixels.shape()[0]).front());
+    }
+
+    /// Clips of `each` frames from normalised pixels [n * each, 3, image_size, image_size], all of
+    /// which are used.
+    std::vector<Clip> encode(Pixels const& frames, std::size_t each) const {
+        LoadedModel<Network>::require_pixels(frames, "video retriever");
+        auto const count = clip_count(frames, each, "video retriever");
+        std::vector<Clip> clips;
+        auto loan = shared_->workspaces.borrow();
+        auto ctx = loan.context(Keep::nothing);
+        for (std::size_t clip = 0; clip < count; ++clip) {
+            Scope scope(ctx.arena);
+            auto const states = shared_->encode(items_of(frames, clip * each, each), ctx);
+            clips.push_back(
+                {embedding(states, ctx), download_states(joined_frames(states, each), ctx)});
+        }
+        return clips;
+    }
+
+    /// What the model thinks of a clip and each of `texts`, which are cut to 35 tokens.
+    std::vector<Match> match(Clip const& clip, std::span<std::string const> texts) const {
+        if (texts.empty())
+            return {};
+        auto const vectors = embed(texts);
+        auto const scores = match(clip, tokens(texts, FirstToken::enc));
+        std::vector<Match> matches(texts.size());
+        for (std::size_t i = 0; i < texts.size(); ++i)
+            matches[i] = {.probability = match_probability(scores[i]),
+                          .scores = scores[i],
+                          .cosine = cosine(clip, vectors, i)};
+        return matches;
+    }
+
+    /// The clips of a collection that fit `text` best, best first.
+    std::vector<FoundClip> search(std::span<Clip const> clips, std::string const& text,
+                                  ClipSearch const& options = {}) const {
+        std::span const texts(&text, 1);
+        auto const vectors = embed(texts);
+        auto const words = tokens(texts, FirstToken::enc);
+        std::vector<double> cosines;
+        for (auto const& clip : clips)
+            cosines.push_back(cosine(clip, vectors, 0));
+        std::vector<FoundClip> found;
+        for (std::size_t const number : nearest(cosines, options.keep)) {
+            auto const scores = match(clips[number], words).front();
+            found.push_back(
+                {number, scores[1] + cosines[number], cosines[number], match_probability(scores)});
+        }
+        std::ranges::stable_sort(found, std::ranges::greater{}, &FoundClip::score);
+        if (options.results > 0 && found.size() > options.results)
+            found.resize(options.results);
+        return found;
+    }
+
+    /// All clips against all texts, each clip's and each text's nearest `keep` by cosine seen by
+    /// the match head, as the published recalls are computed.
+    ClipScores scores(std::span<Clip const> clips, std::span<std::string const> texts,
+                      std::size_t keep = 128) const {
+        using Matrix = xt::xtensor<double, 2>;
+        Matrix cosines(Matrix::shape_type{clips.size(), texts.size()});
+        Matrix to_text(cosines.shape()), to_clip(Matrix::shape_type{texts.size(), clips.size()});
+        if (clips.empty() || texts.empty())
+            return {cosines, to_text, to_clip};
+        to_text.fill(-100);
+        to_clip.fill(-100);
+        auto const vectors = embed(texts);
+        auto const words = tokens(texts, FirstToken::enc);
+        // Which pairs the match head has to see, for either direction.
+        std::vector<std::vector<bool>> of_clip, of_text;
+        auto const chosen = [&](std::vector<double> const& row) {
+            std::vector<bool> marks(row.size());
+            for (std::size_t const i : nearest(row, keep))
+                marks[i] = true;
+            return marks;
+        };
+        for (std::size_t i = 0; i < clips.size(); ++i) {
+            std::vector<double> row;
+            for (std::size_t j = 0; j < texts.size(); ++j)
+                row.push_back(cosines(i, j) = cosine(clips[i], vectors, j));
+            of_clip.push_back(chosen(row));
+        }
+        for (std::size_t j = 0; j < texts.size(); ++j) {
+            std::vector<double> column;
+            for (std::size_t i = 0; i < clips.size(); ++i)
+                column.push_back(cosines(i, j));
+            of_text.push_back(chosen(column));
+        }
+        for (std::size_t i = 0; i < clips.size(); ++i) {
+            std::vector<int> wanted;
+            for (std::size_t j = 0; j < texts.size(); ++j)
+                if (of_clip[i][j] || of_text[j][i])
+                    wanted.push_back(static_cast<int>(j));
+            if (wanted.empty())
+                continue;
+            auto const seen = match(clips[i], words.select(wanted));
+            for (std::size_t k = 0; k < wanted.size(); ++k) {
+                auto const j = static_cast<std::size_t>(wanted[k]);
+                double const score = seen[k][1] + cosines(i, j);
+                if (of_clip[i][j])
+                    to_text(i, j) = score;
+                if (of_text[j][i])
+                    to_clip(j, i) = score;
+            }
+        }
+        return {std::move(cosines), std::move(to_text), std::move(to_clip)};
+    }
+
+    LoadedModel<Network> const& model() const { return *shared_; }
+
+private:
+    using Vectors = xt::xtensor<HostScalar<B>, 2>;
+    static constexpr int longest_text = 35; ///< in tokens, as in the authors' evaluation
+
+    /// normalise(mean of the frames' projections): the frames are not normalised one by one.
+    std::vector<double> embedding(typename Network::Vision::States states, Context<B>& ctx) const {
+        Scope scope(ctx.arena);
+        typename Network::VisionProjection::Cache unused;
+        auto const rows = download_vectors(
+            shared_->network().vision_projection.forward(first_tokens(states, ctx), unused, ctx),
+            ctx);
+        std::vector<double> mean(C::projection, 0.0);
+        for (std::size_t frame = 0; frame < rows.shape()[0]; ++frame)
+            for (std::size_t c = 0; c < mean.size(); ++c)
+                mean[c] += static_cast<double>(rows(frame, c));
+        double square = 0;
+        for (double& value : mean) {
+            value /= static_cast<double>(rows.shape()[0]);
+            square += value * value;
+        }
+        double const norm = std::max(std::sqrt(square), 1e-12);
+        for (double& value : mean)
+            value /= norm;
+        return mean;
+    }
+
+    TokenBatch tokens(std::span<std::string const> texts, FirstToken first) const {
+        return tokenize_for_match(shared_->tokenizer, texts, first,
+                                  std::min(longest_text, static_cast<int>(C::text::positions)));
+    }
+
+    Vectors embed(std::span<std::string const> texts) const {
+        auto loan = shared_->workspaces.borrow();
+        auto ctx = loan.context(Keep::nothing);
+        return embed_texts<typename C::text, C::projection>(shared_->network().encoder,
+                                                            shared_->network().text_projection,
+                                                            tokens(texts, FirstToken::cls), ctx);
+    }
+
+    static double cosine(Clip const& clip, Vectors const& texts, std::size_t text) {
+        double sum = 0;
+        for (std::size_t c = 0; c < clip.embedding.size(); ++c)
+            sum += clip.embedding[c] * static_cast<double>(texts(text, c));
+        return sum;
+    }
+
+    /// Numbers of the `keep` largest, in falling order; the first of equals comes first.
+    static std::vector<std::size_t> nearest(std::vector<double> const& cosines, std::size_t keep) {
+        std::vector<std::size_t> order(cosines.size());
+        std::iota(order.begin(), order.end(), std::size_t{0});
+        std::ranges::stable_sort(order, std::ranges::greater{},
+                                 [&](std::size_t i) { return cosines[i]; });
+        order.resize(std::min(order.size(), keep));
+        return order;
+    }
+
+    std::vector<MatchScores> match(Clip const& clip, TokenBatch const& texts) const {
+        auto const& shape = clip.states.shape();
+        if (shape[0] != 1 || shape[1] == 0 || shape[2] != C::vision::width)
+            throw ArgumentError(join("video retriever: expected states [1, rows, ",
+                                     C::vision::width, "] of a clip, found [", shape[0], ", ",
+                                     shape[1], ", ", shape[2], "]"));
+        auto loan = shared_->workspaces.borrow();
+        auto ctx = loan.context(Keep::nothing);
+        auto const states = ctx.template tokens<C::vision::width>(1, static_cast<int>(shape[1]));
+        B::upload(ctx.engine, states.data, clip.states.data(), states.size());
+        return match_scores(shared_->network(), states, texts, ctx);
+    }
+
+    std::shared_ptr<LoadedModel<Network> const> shared_;
+    std::size_t frames_;
+};
+
+} // namespace blip
