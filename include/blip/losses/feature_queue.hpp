@@ -60,22 +60,27 @@ public:
         pointer_ = static_cast<int>(pointer);
     }
 
+    /// Throws ArgumentError unless the queue's length is a multiple of `count`, the number of
+    /// pictures a step over all ranks, and the pointer leaves room for them.
+    void require_room(int count) const {
+        if (count < 1 || Length % count != 0 || pointer_ + count > Length)
+            throw ArgumentError(join("feature queue: its length, ", Length,
+                                     ", must be a multiple of the number of pictures a step, ",
+                                     count, ", and its pointer, ", pointer_,
+                                     ", must leave room for them; choose another batch size"));
+    }
+
     /// Replaces the oldest columns by `features`, of all ranks in their order; `ids` are those of
     /// the pictures (empty: unknown). Throws ArgumentError unless the queue's length is a multiple
     /// of their number: a batch never wraps around.
     void enqueue(Engine& engine, FeaturePair<Width, B> features,
                  std::span<std::int64_t const> ids = {}) {
         int const count = features.image.batch;
-        if (count < 1 || features.text.batch != count ||
-            (!ids.empty() && std::ssize(ids) != count))
+        if (count < 1 || features.text.batch != count || (!ids.empty() && std::ssize(ids) != count))
             throw ArgumentError(join("feature queue: ", count, " pictures, ", features.text.batch,
                                      " texts and ", ids.size(),
                                      " ids; expected equal numbers, at least 1"));
-        if (Length % count != 0 || pointer_ + count > Length)
-            throw ArgumentError(join("feature queue: its length, ", Length,
-                                     ", must be a multiple of the number of pictures a step, ",
-                                     count, ", and its pointer, ", pointer_,
-                                     ", must leave room for them; choose another batch size"));
+        require_room(count);
         B::transpose(engine, matrix(features.image), columns(image(), count));
         B::transpose(engine, matrix(features.text), columns(text(), count));
         auto const first = ids_.begin() + pointer_;

@@ -1,0 +1,109 @@
+#include <support/catch.hpp>
+
+#include <utility>
+#include <vector>
+
+#include <blip/backend/cpu/cpu.hpp>
+#include <blip/backend/reference/reference.hpp>
+#include <blip/layers/linear.hpp>
+#include <blip/train/adamw.hpp>
+#include <support/network.hpp>
+#include <support/random_weights.hpp>
+
+using namespace blip;
+
+namespace {
+
+template <int Count, class B>
+struct Numbers {
+    using backend = B;
+    using Grad = Numbers<Count, typename B::gradient>;
+
+    Parameter<B, Count> values;
+
+    static constexpr auto fields() { return std::tuple{Field{"values", &Numbers::values}}; }
+};
+
+template <int Count, class B>
+void check_trajectory(std::string const& name, nlohmann::json const& json, double tolerance) {
+    test::GoldenTensors const in("schedules", "inputs.safetensors");
+    test::GoldenTensors const expected("schedules", "expected.safetensors");
+    test::Bench<B> bench;
+    using Network = Numbers<Count, B>;
+    Weights<Network> weights(bench.engine);
+    Weights<typename Network::Grad> gradient(bench.engine);
+    test::set_parameters(weights, bench.engine, in[name + ".start"].values);
+    AdamW<Network> optimizer(bench.engine, {.beta1 = json["betas"][0].get<double>(),
+                                            .beta2 = json["betas"][1].get<double>(),
+                                            .epsilon = json["eps"].get<double>(),
+                                            .weight_decay = json["weight_decay"].get<double>()});
+    auto const gradients = in[name + ".gradients"].values;
+    auto const row = [](std::vector<double> const& all, std::size_t r) {
+        auto const from = all.begin() + static_cast<std::ptrdiff_t>(r) * Count;
+        return std::vector<double>(from, from + Count);
+    };
+    std::size_t step = 0;
+    for (auto const& rate : json["lr_per_step"]) {
+        INFO(name << ", step " << step + 1);
+        test::set_parameters(gradient, bench.engine, row(gradients, step));
+        optimizer.step(bench.engine, weights, gradient, rate.get<double>());
+        auto const compare = [&](auto const& ours, std::string const& what) {
+            CHECK(test::relative_difference(test::parameter_values(ours, bench.engine),
+                                            row(expected[name + "." + what].values, step)) <
+                  tolerance);
+        };
+        compare(weights, "values");
+        compare(optimizer.first_moment(), "first_moment");
+        compare(optimizer.second_moment(), "second_moment");
+        ++step;
+    }
+    CHECK(optimizer.steps() == static_cast<std::int64_t>(step));
+}
+
+template <class B, int... Counts>
+bool dispatch(std::int64_t found, std::integer_sequence<int, Counts...>, auto const&... arguments) {
+    return ((found == Counts + 1 && (check_trajectory<Counts + 1, B>(arguments...), true)) || ...);
+}
+
+} // namespace
+
+TEST_CASE("AdamW follows PyTorch's trajectories", "[golden]") {
+    test::GoldenTensors const in("schedules", "inputs.safetensors");
+    auto const json = test::golden_json("schedules");
+    REQUIRE(!json["adamw"].empty());
+    constexpr auto counts = std::make_integer_sequence<int, 32>{};
+    for (auto const& run : json["adamw"]) {
+        auto const name = "adamw" + std::to_string(run["index"].get<int>());
+        auto const found = in[name + ".start"].shape[0];
+        CHECK(dispatch<Reference<double>>(found, counts, name, run, 1e-12));
+        CHECK(dispatch<Cpu<float>>(found, counts, name, run, 1e-4));
+    }
+}
+
+TEST_CASE("AdamW refuses what it cannot use") {
+    using Network = Linear<3, 2, Cpu<float>>;
+    Cpu<float>::Engine engine(1);
+    CHECK_THROWS_AS(AdamW<Network>(engine, {.beta1 = 1}), ArgumentError);
+    CHECK_THROWS_AS(AdamW<Network>(engine, {.epsilon = 0}), ArgumentError);
+    CHECK_THROWS_AS(AdamW<Network>(engine, {.weight_decay = -1}), ArgumentError);
+    AdamW<Network> optimizer(engine);
+    Weights<Network> packed(engine, Layout::panels), gradient(engine);
+    CHECK_THROWS_AS(optimizer.step(engine, packed, gradient, 0.1), ArgumentError);
+    CHECK(optimizer.steps() == 0);
+}
+
+TEST_CASE("AdamW gives the same bits with any number of threads") {
+    using Network = Linear<300, 400, Cpu<float>>;
+    auto const run = [](std::size_t threads) {
+        Cpu<float>::Engine engine(threads);
+        Weights<Network> weights(engine), gradient(engine);
+        AdamW<Network> optimizer(engine);
+        test::randomize(weights, engine, {1, 0});
+        for (std::uint64_t step = 0; step < 3; ++step) {
+            test::randomize(gradient, engine, {2, step});
+            optimizer.step(engine, weights, gradient, 1e-3);
+        }
+        return test::parameter_values(weights, engine);
+    };
+    CHECK(run(1) == run(3));
+}
