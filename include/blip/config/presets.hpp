@@ -68,6 +68,17 @@ struct large {
 using caption_base = base<384>;   ///< Salesforce/blip-image-captioning-base
 using caption_large = large<384>; ///< Salesforce/blip-image-captioning-large
 
+/// A size with the queue of momentum features that pre-training and retrieval fine-tuning keep.
+template <class Sizes, int Queue = 57600>
+struct with_queue : Sizes {
+    static constexpr int queue = Queue;
+};
+
+using pretrain_base = with_queue<base<224>>;
+using pretrain_large = with_queue<large<224>>;
+using retrieval_base = with_queue<base<384>>;
+using retrieval_large = with_queue<large<384>>;
+
 /// Published sizes that a captioning program serves.
 using caption_models = ModelList<caption_base, caption_large, base<224>, large<224>, base<480>>;
 

@@ -215,4 +215,14 @@ inline std::vector<std::string> tied_names(std::string_view name) {
     return {};
 }
 
+/// The same as a model of type `Network` ties its tensors: networks that share more than every
+/// decoder does say so in a `tied_names` of their own.
+template <class Network>
+std::vector<std::string> tied_names_of(std::string_view name) {
+    if constexpr (requires { Network::tied_names(name); })
+        return Network::tied_names(name);
+    else
+        return tied_names(name);
+}
+
 } // namespace blip

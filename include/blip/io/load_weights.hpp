@@ -146,30 +146,35 @@ private:
 };
 
 /// Finds `name`, or a tensor tied to it.
-inline TensorView const* find_tied(TensorFile const& file, std::string const& name) {
+inline TensorView const* find_tied(TensorFile const& file, std::string const& name,
+                                   std::vector<std::string> const& tied) {
     if (auto const* tensor = file.find(name))
         return tensor;
-    for (auto const& other : tied_names(name))
+    for (auto const& other : tied)
         if (auto const* tensor = file.find(other))
             return tensor;
     return nullptr;
 }
+inline TensorView const* find_tied(TensorFile const& file, std::string const& name) {
+    return find_tied(file, name, tied_names(name));
+}
 
-/// The tensor that parameter part `name` is read from. The start of fine-tuning may also begin both
-/// twins of a model of two pictures with what a model of one has.
+/// The tensor that parameter part `name` is read from: itself, or one of `tied`. The start of
+/// fine-tuning may also begin both twins of a model of two pictures with what a model of one has.
 inline TensorView const* find_source(TensorFile const& file, std::string const& name,
-                                     Missing missing) {
-    auto const* tensor = find_tied(file, name);
+                                     std::vector<std::string> const& tied, Missing missing) {
+    auto const* tensor = find_tied(file, name, tied);
     if (tensor || missing == Missing::is_error)
         return tensor;
     auto const other = single_image_name(name);
     return other.empty() ? nullptr : file.find(other);
 }
 
-/// Both copies of a tied tensor must hold the same numbers: the model keeps only one.
+/// All copies of a tied tensor must hold the same numbers: the model keeps only one.
 inline void check_tied(TensorFile const& file, TensorView const& used,
-                       std::set<std::string_view>& taken, Problems& problems) {
-    for (auto const& other : tied_names(used.name)) {
+                       std::vector<std::string> const& tied, std::set<std::string_view>& taken,
+                       Problems& problems) {
+    for (auto const& other : tied) {
         auto const* tensor = file.find(other);
         if (!tensor)
             continue;
@@ -260,7 +265,8 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
         std::vector<std::int64_t> expected(parameter.shape.begin(), parameter.shape.end());
         expected[0] /= static_cast<std::int64_t>(sources.size());
         for (std::string const& name : sources) {
-            auto const* tensor = detail::find_source(file, name, missing);
+            auto const tied = tied_names_of<Model>(name);
+            auto const* tensor = detail::find_source(file, name, tied, missing);
             if (!tensor) {
                 if (strict)
                     problems.missing(name);
@@ -269,7 +275,7 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
                 continue;
             }
             taken.insert(tensor->name);
-            detail::check_tied(file, *tensor, taken, problems);
+            detail::check_tied(file, *tensor, tied, taken, problems);
             bool const table =
                 path.ends_with("vision.embedding.positions") || path == "embedding.positions";
             auto const rows = table && tensor->shape.size() == 3 ? tensor->shape[1] - 1 : 0;
@@ -298,7 +304,7 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
         }
         std::vector<TensorView const*> parts;
         for (std::string const& name : sources)
-            parts.push_back(detail::find_source(file, name, missing));
+            parts.push_back(detail::find_source(file, name, tied_names_of<Model>(name), missing));
         detail::Values<Host> const values(parts);
         if (static_cast<std::ptrdiff_t>(values.get().size()) == P::size) {
             detail::fill_parameter<B>(engine, parameter, values.get());

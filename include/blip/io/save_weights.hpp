@@ -36,19 +36,20 @@ std::vector<std::int64_t> published_shape(P const&, std::string const& path, std
 
 } // namespace detail
 
-/// The parameters of a network as tensors under their published names, to be written to a file.
-/// Each is brought to the host when its turn comes. `weights` must outlive the result.
-template <class Network>
+/// The parameters of a network as tensors to be written to a file; `names(path)` gives the tensors
+/// that a parameter is made of. Each is brought to the host when its turn comes. `weights` must
+/// outlive the result.
+template <class Network, class Names>
 std::vector<OutputTensor> published_tensors(Weights<Network> const& weights,
                                             typename Network::backend::Engine& engine,
-                                            Naming naming) {
+                                            Names const& names_of) {
     using B = typename Network::backend;
     using Host = std::conditional_t<std::is_same_v<typename B::scalar, double>, double, float>;
     constexpr int patch = Network::config::vision::patch;
     std::vector<OutputTensor> tensors;
     for_each_parameter(*weights, [&](std::string const& path, auto const& parameter) {
         using P = std::remove_cvref_t<decltype(parameter)>;
-        auto const names = checkpoint_names(path, naming);
+        auto const names = names_of(path);
         std::size_t const each = static_cast<std::size_t>(P::size) / names.size();
         auto const host = std::make_shared<std::vector<Host>>();
         for (std::size_t part = 0; part < names.size(); ++part) {
@@ -79,6 +80,16 @@ std::vector<OutputTensor> published_tensors(Weights<Network> const& weights,
     return tensors;
 }
 
+/// The same under their published names.
+template <class Network>
+std::vector<OutputTensor> published_tensors(Weights<Network> const& weights,
+                                            typename Network::backend::Engine& engine,
+                                            Naming naming) {
+    return published_tensors(weights, engine, [naming](std::string const& path) {
+        return checkpoint_names(path, naming);
+    });
+}
+
 /// Writes `weights` under their published names to a .safetensors file. Throws FileError.
 template <class Network>
 void save_safetensors(std::filesystem::path const& path, Weights<Network> const& weights,
@@ -96,7 +107,7 @@ void save_original(std::filesystem::path const& path, Weights<Network> const& we
     auto tensors = published_tensors(weights, engine, Naming::original);
     TorchPickleOptions options;
     for (auto const& tensor : tensors)
-        for (auto const& other : tied_names(tensor.name))
+        for (auto const& other : tied_names_of<Network>(tensor.name))
             options.tied.push_back({other, tensor.name});
     write_torch_pickle(path, std::move(tensors), options);
 }
