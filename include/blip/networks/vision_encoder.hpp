@@ -1,11 +1,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <tuple>
 
 #include <blip/compose/pre_norm.hpp>
 #include <blip/compose/stack.hpp>
 #include <blip/config/concepts.hpp>
+#include <blip/core/error.hpp>
 #include <blip/layers/mlp.hpp>
 #include <blip/layers/patch_embedding.hpp>
 #include <blip/layers/self_attention.hpp>
@@ -117,5 +119,21 @@ private:
                               grad.stack, ctx);
     }
 };
+
+/// Stochastic depth as the published recipes have it: block i of both branches is dropped with
+/// probability rate · i / (depth - 1), in training only. `rate` is 0.1 for ViT-L always and for
+/// ViT-B in VQA and NLVR2 fine-tuning, else 0. Throws ArgumentError unless it is in [0, 1).
+template <VisionConfig C, Backend B>
+void set_drop_path(VisionEncoder<C, B>& vision, double rate) {
+    if (!(rate >= 0 && rate < 1))
+        throw ArgumentError(join("drop path: the rate is ", rate, ", expected 0 to below 1"));
+    auto& blocks = vision.stack.blocks;
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+        double const last = std::max(1.0, static_cast<double>(blocks.size()) - 1);
+        double const probability = rate * static_cast<double>(i) / last;
+        blocks[i].attention.drop_path.probability = probability;
+        blocks[i].mlp.drop_path.probability = probability;
+    }
+}
 
 } // namespace blip
