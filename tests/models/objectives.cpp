@@ -1,0 +1,256 @@
+#include <support/catch.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <blip/backend/cpu/cpu.hpp>
+#include <blip/model/golden_cases.hpp>
+#include <blip/models/pretrainer.hpp>
+#include <blip/models/retrieval_objective.hpp>
+#include <blip/train/adamw.hpp>
+#include <io/files.hpp>
+#include <support/random_weights.hpp>
+#include <support/training.hpp>
+
+namespace {
+
+using namespace blip;
+namespace fs = std::filesystem;
+
+/// The recorded first steps of a training case, from captions and pictures.
+struct Recorded {
+    explicit Recorded(std::string const& name_of_case)
+        : name(name_of_case), json(test::golden_json(name)), inputs(name, "inputs.safetensors"),
+          expected(name, "expected.safetensors") {}
+
+    std::string step(std::size_t number) const { return "step" + std::to_string(number + 1); }
+    Pixels pixels(std::size_t number) const {
+        auto const image = inputs[step(number) + ".image"];
+        Pixels all(Pixels::shape_type{
+            static_cast<std::size_t>(image.shape[0]), static_cast<std::size_t>(image.shape[1]),
+            static_cast<std::size_t>(image.shape[2]), static_cast<std::size_t>(image.shape[3])});
+        std::copy(image.values.begin(), image.values.end(), all.begin());
+        return all;
+    }
+    std::vector<std::string> captions(std::size_t number) const {
+        return json["steps"][number]["captions"].get<std::vector<std::string>>();
+    }
+    std::vector<std::int64_t> ids(std::size_t number) const {
+        return inputs.integers(step(number) + ".idx");
+    }
+    StepOptions options(std::size_t number) const {
+        return {.alpha = json["steps"][number]["alpha"].get<double>(),
+                .momentum = json["momentum"].get<double>(),
+                .negatives = test::golden_negatives(inputs, step(number))};
+    }
+    double loss(std::size_t number, char const* part) const {
+        return expected[step(number) + "." + part].values[0];
+    }
+    std::string name;
+    nlohmann::json json;
+    test::GoldenTensors inputs, expected;
+};
+
+/// A folder with a fixture's small files, into which checkpoints are saved.
+struct Folder {
+    explicit Folder(std::string const& name) {
+        for (auto const* file : {"config.json", "vocab.txt"})
+            fs::copy_file(test::golden_file(name, file), path() / file);
+    }
+    fs::path const& path() const { return folder.path(); }
+
+    test::TemporaryFolder folder;
+};
+
+template <class Objective>
+std::vector<double> numbers(Objective& objective) {
+    auto all = test::parameter_values(objective.weights(), objective.engine());
+    auto const teacher =
+        test::parameter_values(objective.state().teacher.weights(), objective.engine());
+    all.insert(all.end(), teacher.begin(), teacher.end());
+    auto const& queue = objective.state().queue;
+    for (auto const part : {queue.image(), queue.text()})
+        all.insert(all.end(), part.data, part.data + queue.size);
+    return all;
+}
+
+/// What is thrown, in words; empty where nothing is.
+std::string message(auto const& call) {
+    try {
+        call();
+    } catch (Error const& error) {
+        return error.what();
+    }
+    return {};
+}
+
+template <class Objective>
+void optimize(Objective& objective, AdamW<typename Objective::Network>& optimizer) {
+    optimizer.step(objective.engine(), objective.weights(), objective.gradient(), 1e-3);
+}
+
+} // namespace
+
+#if BLIP_HAS_GOLDEN_PRETRAIN_TRAIN
+using Trainer = Pretrainer<config::golden_pretrain_train, Cpu<float>>;
+
+TEST_CASE("a pre-trainer's first step from captions agrees with the authors' release", "[golden]") {
+    Recorded const recorded("pretrain_train");
+    auto trainer = Trainer::load(test::golden_file(recorded.name, ""));
+    CHECK(trainer.report().fresh.empty());
+    CHECK(trainer.report().extra.empty());
+    auto const losses = trainer.step(recorded.pixels(0), recorded.captions(0), recorded.options(0));
+    CHECK(losses.contrastive == Approx(recorded.loss(0, "loss_ita")).epsilon(1e-4));
+    CHECK(losses.matching == Approx(recorded.loss(0, "loss_itm")).epsilon(1e-4));
+    CHECK(losses.language_modeling == Approx(recorded.loss(0, "loss_lm")).epsilon(1e-4));
+    CHECK(losses.total() == Approx(recorded.loss(0, "loss_total")).epsilon(1e-4));
+    CHECK(trainer.steps() == 1);
+}
+
+TEST_CASE("pre-training goes on from a saved checkpoint as if it had not stopped", "[golden]") {
+    Recorded const recorded("pretrain_train");
+    Folder const folder(recorded.name);
+    auto trainer = Trainer::load(test::golden_file(recorded.name, ""));
+    AdamW<Trainer::Network> optimizer(trainer.engine());
+    auto options = recorded.options(0);
+    options.negatives.reset(); // drawn ones continue too
+    trainer.step(recorded.pixels(0), recorded.captions(0), options);
+    optimize(trainer, optimizer);
+    trainer.save(folder.path() / "checkpoint.pth");
+    auto resumed = Trainer::load(folder.path());
+    resumed.resume_at(trainer.steps());
+    CHECK(resumed.report().fresh.empty());
+    CHECK(resumed.state().queue.pointer() == trainer.state().queue.pointer());
+    CHECK(numbers(resumed) == numbers(trainer));
+    auto const a = trainer.step(recorded.pixels(1), recorded.captions(1), options);
+    auto const b = resumed.step(recorded.pixels(1), recorded.captions(1), options);
+    CHECK(a.total() == b.total());
+    CHECK(numbers(resumed) == numbers(trainer));
+    CHECK(test::parameter_values(resumed.gradient(), resumed.engine()) ==
+          test::parameter_values(trainer.gradient(), trainer.engine()));
+}
+
+TEST_CASE("pre-training gives the same bits with any number of threads", "[golden]") {
+    Recorded const recorded("pretrain_train");
+    auto const run = [&](std::size_t threads) {
+        ObjectiveOptions<Cpu<float>> options;
+        options.engine = Cpu<float>::Engine(threads);
+        auto trainer = Trainer::load(test::golden_file(recorded.name, ""), options);
+        trainer.step(recorded.pixels(0), recorded.captions(0), recorded.options(0));
+        auto all = numbers(trainer);
+        auto const gradient = test::parameter_values(trainer.gradient(), trainer.engine());
+        all.insert(all.end(), gradient.begin(), gradient.end());
+        return all;
+    };
+    CHECK(run(1) == run(3));
+}
+
+TEST_CASE("two unequal copies of a shared tensor are an error", "[golden]") {
+    Recorded const recorded("pretrain_train");
+    Folder const folder(recorded.name);
+    using Apart = Pretrainer<config::golden_pretrain_train, Cpu<float>, share::nothing>;
+    auto apart = Apart::load(test::golden_file(recorded.name, ""));
+    apart.weights()->decoder.body.stack.blocks[0].mlp.norm.scale.data[0] += 1;
+    apart.save(folder.path() / "checkpoint.pth");
+    CHECK_NOTHROW(Apart::load(folder.path()));
+    CHECK(message([&] { Trainer::load(folder.path()); })
+              .find("text_decoder.bert.encoder.layer.0.output.LayerNorm.weight differs from "
+                    "text_encoder.encoder.layer.0.output.LayerNorm.weight") != std::string::npos);
+}
+
+TEST_CASE("batches that do not fit the queue are refused before anything changes", "[golden]") {
+    Recorded const recorded("pretrain_train");
+    auto trainer = Trainer::load(test::golden_file(recorded.name, ""));
+    auto const before = numbers(trainer);
+    int odd = 2;
+    while (config::golden_pretrain_train::queue % odd == 0)
+        ++odd;
+    constexpr auto side = static_cast<std::size_t>(Trainer::image_size);
+    Pixels const pixels(Pixels::shape_type{static_cast<std::size_t>(odd), 3, side, side});
+    std::vector<std::string> const captions(static_cast<std::size_t>(odd), "a dog");
+    CHECK(message([&] {
+              trainer.step(pixels, captions);
+          }).find("must be a multiple of the number of pictures") != std::string::npos);
+    CHECK_THROWS_AS(
+        trainer.step(Pixels(Pixels::shape_type{2, 3, side, side + 1}), std::vector<std::string>(2)),
+        ArgumentError);
+    CHECK(numbers(trainer) == before);
+}
+#endif
+
+#if BLIP_HAS_GOLDEN_RETRIEVAL_TRAIN
+using Retrieving = RetrievalObjective<config::golden_retrieval_train, Cpu<float>>;
+
+TEST_CASE("a retrieval objective's first step from captions agrees with the authors' release",
+          "[golden]") {
+    Recorded const recorded("retrieval_train");
+    Folder const folder(recorded.name);
+    auto objective = Retrieving::load(test::golden_file(recorded.name, ""));
+    CHECK(objective.report().fresh.empty());
+    CHECK(objective.report().extra.empty());
+    auto const losses = objective.step(recorded.pixels(0), recorded.captions(0), recorded.ids(0),
+                                       recorded.options(0));
+    CHECK(losses.contrastive == Approx(recorded.loss(0, "loss_ita")).epsilon(1e-4));
+    CHECK(losses.matching == Approx(recorded.loss(0, "loss_itm")).epsilon(1e-4));
+    CHECK(losses.total() == Approx(recorded.loss(0, "loss_total")).epsilon(1e-4));
+
+    objective.save(folder.path() / "checkpoint.pth");
+    auto resumed = Retrieving::load(folder.path());
+    CHECK(numbers(resumed) == numbers(objective));
+    CHECK(std::ranges::equal(resumed.state().queue.ids(), objective.state().queue.ids()));
+    CHECK(resumed.state().queue.pointer() == objective.state().queue.pointer());
+    auto const few = recorded.ids(0);
+    CHECK_THROWS_AS(
+        objective.step(recorded.pixels(0), recorded.captions(0), std::span(few).first(1), {}),
+        ArgumentError);
+}
+
+#if BLIP_HAS_GOLDEN_PRETRAIN_TRAIN
+TEST_CASE("retrieval starts from a pre-training checkpoint", "[golden]") {
+    using FromPretrained = RetrievalObjective<config::golden_pretrain_train, Cpu<float>>;
+    Recorded const recorded("pretrain_train");
+    Folder const folder(recorded.name);
+    auto trainer = Trainer::load(test::golden_file(recorded.name, ""));
+    trainer.step(recorded.pixels(0), recorded.captions(0), recorded.options(0));
+    trainer.save(folder.path() / "checkpoint.pth");
+    auto objective = FromPretrained::load(folder.path());
+    CHECK(objective.report().fresh == std::vector<std::string>{"idx_queue", "ptr_queue"});
+    CHECK(objective.state().queue.pointer() == 0);
+    for (auto const id : objective.state().queue.ids())
+        CHECK(id == unknown_picture);
+    CHECK(objective.weights()->temperature.data[0] == trainer.weights()->temperature.data[0]);
+    auto const& a = objective.state().queue;
+    auto const& b = trainer.state().queue;
+    CHECK(std::equal(a.image().data, a.image().data + a.size, b.image().data));
+    CHECK(test::parameter_values(objective.state().teacher.weights(), objective.engine()) ==
+          test::parameter_values(trainer.state().teacher.weights(), trainer.engine()));
+}
+#endif
+
+#if BLIP_HAS_GOLDEN_ITM
+TEST_CASE("missing momentum networks are copied on request only", "[golden]") {
+    using C = config::with_queue<config::golden_itm, 12>;
+    using Objective = RetrievalObjective<C, Cpu<float>>;
+    auto const folder = test::golden_file("itm", "");
+    if (TensorFile::open(test::golden_file("itm", "weights.pth")).find("temp"))
+        return; // this fixture is a whole retrieval checkpoint
+    CHECK_THROWS_AS(Objective::load(folder), CheckpointError);
+    ObjectiveOptions<Cpu<float>> options;
+    options.fresh_seed = 1;
+    CHECK(message([&] { Objective::load(folder, options); }).find("visual_encoder_m") !=
+          std::string::npos);
+    options.momentum = MomentumStart::trained;
+    auto objective = Objective::load(folder, options);
+    auto const& fresh = objective.report().fresh;
+    for (auto const* name : {"temp", "visual_encoder_m.cls_token", "image_queue", "ptr_queue"})
+        CHECK(std::ranges::count(fresh, name) == 1);
+    auto const online = test::parameter_values(objective.weights(), objective.engine());
+    auto const teacher =
+        test::parameter_values(objective.state().teacher.weights(), objective.engine());
+    CHECK(std::equal(teacher.begin(), teacher.end(), online.begin()));
+    CHECK(objective.weights()->temperature.data[0] == 0.07f);
+}
+#endif
+#endif
