@@ -17,13 +17,16 @@
 #include <blip/models/feature_extractor.hpp>
 #include <blip/models/matcher.hpp>
 #include <blip/models/pair_reasoner.hpp>
+#include <blip/models/pretrainer.hpp>
 #include <blip/models/question_answerer.hpp>
+#include <blip/models/retrieval_objective.hpp>
 #include <blip/models/video_question_answerer.hpp>
 #include <blip/models/video_retriever.hpp>
 #include <blip/networks/captioner_network.hpp>
 #include <blip/networks/pair_network.hpp>
 #include <blip/text/cleaning.hpp>
 #include <blip/text/wordpiece.hpp>
+#include <blip/train/adamw.hpp>
 #include <blip/vision/frames.hpp>
 #include <blip/vision/read_image.hpp>
 #include <blip/vision/write_image.hpp>

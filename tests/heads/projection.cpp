@@ -35,16 +35,3 @@ struct Whole {
 TEST_CASE("projected features keep the contract") {
     test::check_layer<6, Whole>();
 }
-
-TEST_CASE("features look at first tokens only, and gradients are added to theirs") {
-    using B = Reference<double>;
-    B::Engine engine;
-    Arena<B> arena;
-    Context<B> ctx{engine, arena};
-    std::vector<double> x{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
-    auto const first = first_tokens(Tokens<2, B>{x.data(), 2, 3}, ctx);
-    CHECK((first.batch == 2 && first.length == 1));
-    CHECK(std::vector<double>(first.data, first.data + 4) == std::vector<double>{1, 2, 7, 8});
-    add_to_first_tokens(first, Tokens<2, B>{x.data(), 2, 3}, ctx);
-    CHECK(x == std::vector<double>{2, 4, 3, 4, 5, 6, 14, 16, 9, 10, 11, 12});
-}
