@@ -120,10 +120,14 @@ protected:
 
     /// Losses of a batch and their gradient. `loss(images, cache, ctx)` computes the losses.
     template <class Loss>
-    auto run_step(Pixels const& pixels, std::string_view who, std::span<std::int64_t const> ids,
-                  double momentum, Loss const& loss) {
+    auto run_step(Pixels const& pixels, TokenBatch const& text, std::string_view who,
+                  std::span<std::int64_t const> ids, double momentum, Loss const& loss) {
         LoadedModel<Network>::require_pixels(pixels, who);
         int const batch = static_cast<int>(pixels.shape()[0]);
+        if (text.batch != batch || (has_ids && std::ssize(ids) != batch))
+            throw ArgumentError(join(who, ": ", batch, " pictures, ", text.batch, " captions",
+                                     has_ids ? join(", ", ids.size(), " ids") : std::string{},
+                                     "; expected equal numbers"));
         state_->queue.require_room(batch);
         auto loan = model_->workspaces.borrow();
         auto ctx = loan.context(Keep::everything);

@@ -40,7 +40,7 @@ public:
     PretrainingLosses step(Pixels const& pixels, TokenBatch const& text,
                            StepOptions const& options = {}) {
         return this->run_step(
-            pixels, "pre-training", {}, options.momentum,
+            pixels, text, "pre-training", {}, options.momentum,
             [&](typename Network::Images images, typename Network::Cache& cache, Context<B>& ctx) {
                 auto const& special = this->special();
                 return this->weights()->loss(images, text, special.enc, special.dec, this->state(),

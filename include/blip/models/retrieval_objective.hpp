@@ -46,11 +46,8 @@ public:
     }
     AlignmentLosses step(Pixels const& pixels, TokenBatch const& text,
                          std::span<std::int64_t const> ids, StepOptions const& options = {}) {
-        if (ids.size() != pixels.shape()[0])
-            throw ArgumentError(join("retrieval objective: ", ids.size(), " ids for ",
-                                     pixels.shape()[0], " pictures"));
         return this->run_step(
-            pixels, "retrieval objective", ids, options.momentum,
+            pixels, text, "retrieval objective", ids, options.momentum,
             [&](typename Network::Images images, typename Network::Cache& cache, Context<B>& ctx) {
                 return this->weights()->loss(images, text, this->special().enc, this->state(),
                                              {.alpha = options.alpha,

@@ -14,7 +14,6 @@ namespace {
 using namespace blip;
 
 struct tiny {
-    static constexpr char const* name = "tiny";
     struct vision {
         static constexpr int image = 24, patch = 8, width = 32, depth = 2, heads = 4, hidden = 48;
         static constexpr int recompute = 1;
