@@ -4,7 +4,8 @@
 #       writes <blip/model/my_model.hpp> with blip::config::my_model and puts it on target's path.
 #   blip_add_models(target)
 #       puts <blip/model/built_in.hpp> on target's path: blip::config::built_in_models, the list of
-#       the sizes found in the folders of the cache variable BLIP_MODELS.
+#       the sizes found in the folders of the cache variable BLIP_MODELS; and built_in_captioners,
+#       built_in_matchers, ...: those that this kind of model may read.
 #
 # Keys that a config.json leaves out take the class defaults of transformers 5.23.0. Settings that
 # are not sizes (epsilons, label smoothing, special ids) are read when a model is loaded.
@@ -209,6 +210,34 @@ function(blip_model_config)
     _blip_include_generated(${arg_TARGET} "${directory}")
 endfunction()
 
+set(_blip_all_readers captioners matchers question_answerers pair_reasoners feature_extractors)
+
+# _blip_model_readers(RESULT FILE): the kinds of models that read checkpoints like this config.json,
+# by its "architectures" or by "task" in its "blip"; all kinds where neither is known.
+function(_blip_model_readers result file)
+    file(READ "${file}" json)
+    _blip_json_object(extra "${file}" "${json}" blip)
+    string(JSON task ERROR_VARIABLE no_task GET "${extra}" task)
+    if(no_task)
+        string(JSON task ERROR_VARIABLE no_task GET "${json}" architectures 0)
+    endif()
+    set(readers ${_blip_all_readers})
+    if(task MATCHES "^(captioner|BlipForConditionalGeneration)$")
+        set(readers captioners)
+    elseif(task MATCHES "^(matcher|retriever|BlipForImageTextRetrieval)$")
+        set(readers matchers feature_extractors)
+    elseif(task MATCHES "^(question_answerer|BlipForQuestionAnswering)$")
+        set(readers question_answerers)
+    elseif(task STREQUAL "pair_reasoner")
+        set(readers pair_reasoners)
+    elseif(task STREQUAL "feature_extractor")
+        set(readers feature_extractors)
+    elseif(task STREQUAL "pretrainer")
+        set(readers captioners matchers feature_extractors)
+    endif()
+    set(${result} "${readers}" PARENT_SCOPE)
+endfunction()
+
 # _blip_write_model_list(DIRECTORY FOLDERS...): a header per folder, and built_in.hpp that lists them.
 function(_blip_write_model_list directory)
     set(names "")
@@ -240,8 +269,17 @@ function(_blip_write_model_list directory)
         list(APPEND names ${name})
         _blip_write_model_config("${directory}/blip/model/${name}.hpp" ${name} "${json}" "")
         string(APPEND includes "#include <blip/model/${name}.hpp>\n")
+        _blip_model_readers(readers "${json}")
+        foreach(reader IN LISTS readers)
+            list(APPEND read_by_${reader} ${name})
+        endforeach()
     endforeach()
     list(JOIN names ", " list)
+    set(lists "")
+    foreach(reader IN LISTS _blip_all_readers)
+        list(JOIN read_by_${reader} ", " some)
+        string(APPEND lists "using built_in_${reader} = ModelList<${some}>;\n")
+    endforeach()
     file(CONFIGURE OUTPUT "${directory}/blip/model/built_in.hpp" @ONLY CONTENT
 "#pragma once
 
@@ -251,6 +289,8 @@ namespace blip::config {
 /// The model sizes this program was built with, beside the library's presets.
 using built_in_models = ModelList<${list}>;
 
+// Those of them whose config.json says that they are read so, or does not say how.
+${lists}
 } // namespace blip::config
 ")
 endfunction()

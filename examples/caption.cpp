@@ -1,35 +1,23 @@
 // Describes pictures in words: caption MODEL PATH...
 
-#include <cstdio>
-#include <string>
-
 #include <CLI/CLI.hpp>
 
-#include "support/arguments.hpp"
 #include "support/caption_arguments.hpp"
+#include "support/caption_job.hpp"
 #include "support/caption_model.hpp"
-#include "support/caption_run.hpp"
-#include "support/interrupt.hpp"
 #include "support/random_model.hpp"
+#include "support/run.hpp"
 
 namespace {
 
-int write_random(support::CaptionArguments const& arguments) {
-    support::write_random_model(arguments.random_model,
-                                {.size = arguments.size,
-                                 .image_size = arguments.image_size.value_or(384),
-                                 .seed = arguments.options.seed});
-    return support::success;
-}
-
 int caption(support::CaptionArguments const& arguments) {
-    auto const model =
-        support::load_caption_model(arguments.model, {.image_size = arguments.image_size,
-                                                      .compatibility = arguments.compatibility,
-                                                      .threads = arguments.threads});
-    for (auto const& warning : model->warnings())
-        std::fprintf(stderr, "caption: %s: %s\n", arguments.model.c_str(), warning.c_str());
-    return support::CaptionRun(arguments, *model).run();
+    using namespace support;
+    auto const model = load_model<CaptionModel, CaptionModels, CaptionTypes>("caption", arguments);
+    CaptionJob job(arguments, *model);
+    PictureItems items(arguments.paths, arguments.subfolders());
+    return run_job(
+        job, items, arguments, caption_schema(arguments.captions()), arguments.recorded(),
+        {.program = "caption", .resumable = !arguments.output.empty() || arguments.sidecar});
 }
 
 } // namespace
@@ -43,7 +31,8 @@ int main(int count, char** values) {
     return support::run_program("caption", [&] {
         arguments.check();
         if (!arguments.random_model.empty())
-            return write_random(arguments);
+            return support::write_random_model<support::CaptionModels, support::CaptionTypes>(
+                arguments, 384, arguments.options.seed);
         support::catch_interrupts();
         return caption(arguments);
     });

@@ -5,17 +5,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
-#include "caption_record.hpp"
 #include <blip/vision/image.hpp>
 #include <blip/vision/resize.hpp>
 #include <blip/vision/write_image.hpp>
+
+#include "record.hpp"
 
 namespace support {
 
@@ -85,28 +86,28 @@ inline std::string thumbnail(blip::Image const& image) {
     return blip::join("data:image/", exact ? "png" : "jpeg", ";base64,", detail::base64(bytes));
 }
 
-/// How sure the model is of a caption: the geometric mean of its tokens' probabilities, 0 to 1.
-inline double confidence(blip::Caption const& caption) {
-    auto const& tokens = caption.token_log_probabilities;
-    if (tokens.empty())
-        return 0;
-    double const sum = std::accumulate(tokens.begin(), tokens.end(), 0.0);
-    double const mean = std::exp(sum / static_cast<double>(tokens.size()));
-    return std::isfinite(mean) ? std::clamp(mean, 0.0, 1.0) : 0;
-}
+/// How a page shows its records.
+enum class PageLayout {
+    cards,    ///< a card a record: its pictures, then its results as lines
+    sections, ///< a section a record: its pictures and key, then its results as cards
+};
 
-/// A page that needs nothing beside itself: pictures, captions and how sure the model is.
+/// A page that needs nothing beside itself: pictures, results and how sure the model is.
 class HtmlFormat final : public RecordFormat {
 public:
+    explicit HtmlFormat(Schema schema, PageLayout layout = PageLayout::cards)
+        : schema_(std::move(schema)), layout_(layout) {}
+
     std::string header() const override {
-        return R"(<!doctype html>
+        return blip::join(R"(<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>Captions</title>
+<title>)",
+                          html_text(schema_.title), R"(</title>
 <style>
 :root { --page: #f6f6f4; --card: #fff; --ink: #1b1b1b; --faint: #676767; --line: #dcdcd8; --bar: #2f6f4f; --bad: #a32020; }
 @media (prefers-color-scheme: dark) {
@@ -115,12 +116,19 @@ public:
 * { box-sizing: border-box; }
 body { margin: 0; padding: 1.5rem clamp(.75rem, 3vw, 3rem); background: var(--page); color: var(--ink); font: 1rem/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.3rem; margin: 0 0 1rem; }
-main { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+h2 { font-size: 1.1rem; margin: 0; overflow-wrap: anywhere; }
+.grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+section { margin: 0 0 2rem; }
+header { display: flex; gap: 1rem; align-items: center; margin: 0 0 .75rem; }
+header img { width: 6rem; height: 6rem; border-radius: .5rem; }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: .5rem; overflow: hidden; display: flex; flex-direction: column; }
 img { display: block; width: 100%; height: 13rem; object-fit: contain; background: var(--line); }
+.pictures { display: flex; gap: 1px; }
+.pictures img { flex: 1; min-width: 0; }
 figcaption { padding: .75rem; }
 .name { color: var(--faint); font-size: .8rem; overflow-wrap: anywhere; }
 p { margin: .35rem 0 0; overflow-wrap: anywhere; }
+p.asked { font-weight: 600; }
 .sure { display: flex; align-items: center; gap: .5rem; margin-top: .3rem; color: var(--faint); font-size: .8rem; }
 .sure i { flex: 1; height: .3rem; border-radius: .15rem; background: linear-gradient(var(--bar), var(--bar)) left / var(--p) 100% no-repeat var(--line); }
 .error { border-color: var(--bad); }
@@ -129,45 +137,98 @@ footer { margin-top: 1.25rem; color: var(--faint); font-size: .85rem; }
 </style>
 </head>
 <body>
-<h1>Captions</h1>
-<main>
-)";
+<h1>)",
+                          html_text(schema_.title), "</h1>\n<main",
+                          layout_ == PageLayout::cards ? " class=\"grid\"" : "", ">\n");
     }
 
-    std::string rows(CaptionRecord const& record, std::uint64_t) const override {
-        std::string text = row_start(record.path);
-        if (!record.error.empty())
-            return text + "class=\"error\"><figcaption><div class=\"name\">" +
-                   html_text(record.path) + "</div><p>" + html_text(record.error) +
-                   "</p></figcaption></figure>\n";
-        auto const& best = record.captions.empty() ? std::string() : record.captions.front().text;
-        text +=
-            blip::join("><img loading=\"lazy\" alt=\"", html_text(best), "\" src=\"",
-                       record.thumbnail, "\"><figcaption><div class=\"name\">",
-                       html_text(record.path), " (", record.width, " × ", record.height, ")</div>");
-        for (auto const& caption : record.captions) {
-            char percent[16];
-            std::snprintf(percent, sizeof percent, "%.0f%%", 100 * confidence(caption));
-            text +=
-                blip::join("<p>", html_text(caption.text),
-                           "</p><div class=\"sure\" title=\"mean probability of a token; log p ",
-                           detail::number_text(caption.log_probability),
-                           "\"><i style=\"--p:", percent, "\"></i>", percent, "</div>");
-        }
-        return text + "</figcaption></figure>\n";
+    std::string rows(Record const& record, std::uint64_t) const override {
+        return row_start(record.key) +
+               (layout_ == PageLayout::cards ? card(record) : section(record)) + "\n";
     }
-
     std::string footer(std::uint64_t records) const override {
-        return blip::join(footer_start(), "<footer>", records,
-                          records == 1 ? " picture" : " pictures", "</footer></body></html>\n");
+        return blip::join(footer_start(), "<footer>", records, " ",
+                          records == 1 ? schema_.one : schema_.many, "</footer></body></html>\n");
     }
-    std::string row_start(std::string const& path) const override {
-        return "<figure data-path=\"" + html_text(path) + "\" ";
+    std::string row_start(Key const& key) const override {
+        std::string text = layout_ == PageLayout::cards ? "<figure " : "<section ";
+        for (std::size_t i = 0; i < schema_.keys.size(); ++i)
+            text += "data-" + schema_.keys[i] + "=\"" + html_text(key.at(i)) + "\" ";
+        return text;
     }
     bool is_error(std::string_view rest) const override {
         return rest.starts_with("class=\"error\"");
     }
     std::string footer_start() const override { return "</main>"; }
+
+private:
+    /// The key's first part in small letters, the others as what was asked.
+    std::string names(Record const& record) const {
+        auto text = "<div class=\"name\">" + html_text(record.key.front());
+        if (!record.note.empty())
+            text += " (" + html_text(record.note) + ")";
+        text += "</div>";
+        for (std::size_t i = 1; i < record.key.size(); ++i)
+            text += "<p class=\"asked\">" + html_text(record.key[i]) + "</p>";
+        return text;
+    }
+
+    static std::string bar(Entry const& entry) {
+        if (entry.share < 0)
+            return {};
+        char percent[16];
+        std::snprintf(percent, sizeof percent, "%.0f%%", 100 * std::clamp(entry.share, 0.0, 1.0));
+        return blip::join("<div class=\"sure\" title=\"", html_text(entry.hint),
+                          "\"><i style=\"--p:", percent, "\"></i>", percent, "</div>");
+    }
+
+    static std::string image(std::string const& address, std::string const& words) {
+        return blip::join("<img loading=\"lazy\" alt=\"", html_text(words), "\" src=\"", address,
+                          "\">");
+    }
+
+    std::string card(Record const& record) const {
+        if (!record.error.empty())
+            return "class=\"error\"><figcaption>" + names(record) + "<p>" +
+                   html_text(record.error) + "</p></figcaption></figure>";
+        auto const best = record.entries.empty() ? std::string() : record.entries.front().text;
+        std::string text = "><div class=\"pictures\">";
+        for (auto const& picture : record.pictures)
+            text += image(picture, best);
+        text += "</div><figcaption>" + names(record);
+        for (auto const& entry : record.entries) {
+            text += "<p>" + html_text(entry.text) + "</p>" + bar(entry);
+            if (!entry.note.empty())
+                text += "<div class=\"name\">" + html_text(entry.note) + "</div>";
+        }
+        return text + "</figcaption></figure>";
+    }
+
+    std::string section(Record const& record) const {
+        std::string text = record.error.empty() ? "><header>" : "class=\"error\"><header>";
+        for (auto const& picture : record.pictures)
+            text += image(picture, record.key.front());
+        text += "<div><h2>" + html_text(record.key.front()) + "</h2>";
+        if (!record.note.empty())
+            text += "<div class=\"name\">" + html_text(record.note) + "</div>";
+        text += "</div></header>";
+        if (!record.error.empty())
+            return text + "<p>" + html_text(record.error) + "</p></section>";
+        text += "<div class=\"grid\">";
+        for (auto const& entry : record.entries) {
+            text += "<figure>";
+            if (!entry.picture.empty())
+                text += image(entry.picture, entry.text);
+            text += "<figcaption><div class=\"name\">" + html_text(entry.text) + "</div>";
+            if (!entry.note.empty())
+                text += "<p>" + html_text(entry.note) + "</p>";
+            text += bar(entry) + "</figcaption></figure>";
+        }
+        return text + "</div></section>";
+    }
+
+    Schema schema_;
+    PageLayout layout_;
 };
 
 } // namespace support

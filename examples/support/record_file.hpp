@@ -10,7 +10,7 @@
 #include <system_error>
 #include <utility>
 
-#include "caption_record.hpp"
+#include "record.hpp"
 
 namespace support {
 
@@ -37,20 +37,20 @@ public:
             end_ = header.size();
     }
 
-    /// Reads the next picture's rows, which must be those of `path`; false when they are not all
-    /// there. Throws FormatError when they are of another picture.
-    bool read(std::string const& path) {
-        auto const start = format_.row_start(path);
+    /// Reads the next record's rows, which must be those of `key`; false when they are not all
+    /// there. Throws FormatError when they are of another.
+    bool read(Key const& key) {
+        auto const start = format_.row_start(key);
         auto& [end, failed] = pending_;
         end = end_;
         failed = false;
-        for (std::size_t row = 0; row < format_.rows_per_picture() && !failed; ++row) {
+        for (std::size_t row = 0; row < format_.rows_per_record() && !failed; ++row) {
             if (!read_row())
                 return false;
             if (!row_.starts_with(std::string_view(start).substr(0, longest_start)))
                 throw blip::FormatError(
                     blip::join(path_.string(), ": cannot be continued: its entry ", records_ + 1,
-                               " is of another picture than ", path,
+                               " is of another picture than ", key.front(),
                                ". Name the same inputs and options as in the run that wrote it, or "
                                "--force to ",
                                "replace it"));
@@ -165,7 +165,7 @@ public:
             std::fclose(stream_);
     }
 
-    void write(CaptionRecord const& record) { put(format_->rows(record, records_++)); }
+    void write(Record const& record) { put(format_->rows(record, records_++)); }
 
     void flush() {
         if (std::fflush(stream_) != 0)

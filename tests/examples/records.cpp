@@ -10,7 +10,7 @@
 
 #include <blip/vision/read_image.hpp>
 
-#include "../../examples/support/caption_record.hpp"
+#include "../../examples/support/caption_job.hpp"
 #include "../../examples/support/html_report.hpp"
 #include "../../examples/support/record_file.hpp"
 
@@ -42,41 +42,37 @@ blip::Caption caption(std::string text) {
     return result;
 }
 
-CaptionRecord good(std::string path, std::size_t count = 1) {
-    CaptionRecord record;
-    record.path = std::move(path);
-    record.width = 4;
-    record.height = 3;
+Record good(std::string path, std::size_t count = 1) {
+    Record record;
+    record.key = {std::move(path)};
+    std::vector<blip::Caption> captions;
     for (std::size_t i = 0; i < count; ++i)
-        record.captions.push_back(caption("a \"cat\", " + std::to_string(i)));
+        captions.push_back(caption("a \"cat\", " + std::to_string(i)));
+    fill_record(record, captions, {.height = 3, .width = 4});
     return record;
 }
 
-CaptionRecord broken(std::string path) {
-    CaptionRecord record;
-    record.path = std::move(path);
+Record broken(std::string path) {
+    Record record;
+    record.key = {std::move(path)};
     record.error = "no picture,\nbut \"text\" <b>";
     return record;
 }
 
-std::vector<CaptionRecord> examples(std::size_t count) {
-    std::vector<CaptionRecord> records{good("a.jpg", count),        broken("b\tc\n\"d\".jpg"),
-                                       good("a.jpg", count),        good("x,y <&>.jpg", count),
-                                       broken("\xff not utf8.png"), good("z.jpg", count)};
+std::vector<Record> examples(std::size_t count) {
+    std::vector<Record> records{good("a.jpg", count),        broken("b\tc\n\"d\".jpg"),
+                                good("a.jpg", count),        good("x,y <&>.jpg", count),
+                                broken("\xff not utf8.png"), good("z.jpg", count)};
     return records;
 }
 
 std::unique_ptr<RecordFormat> make(std::string const& name, std::size_t count) {
-    if (name == "text")
-        return std::make_unique<TextFormat>(count);
-    if (name == "jsonl")
-        return std::make_unique<JsonLinesFormat>();
-    if (name == "csv")
-        return std::make_unique<CsvFormat>(count);
-    return std::make_unique<HtmlFormat>();
+    if (name == "html")
+        return std::make_unique<HtmlFormat>(caption_schema(count));
+    return make_format(name, caption_schema(count));
 }
 
-void write_all(RecordFile& file, std::vector<CaptionRecord> const& records, std::size_t first) {
+void write_all(RecordFile& file, std::vector<Record> const& records, std::size_t first) {
     for (std::size_t i = first; i < records.size(); ++i)
         file.write(records[i]);
     file.finish();
@@ -100,7 +96,7 @@ TEST_CASE("a file cut anywhere is continued to the same bytes") {
                 auto format = make(name, count);
                 RecordReader reader(file.path, *format);
                 std::size_t done = 0;
-                while (done < records.size() && reader.read(records[done].path)) {
+                while (done < records.size() && reader.read(records[done].key)) {
                     reader.take();
                     ++done;
                 }
@@ -126,24 +122,24 @@ TEST_CASE("a file of other pictures or another format is not continued") {
         }
         auto const format = make(name, 1);
         RecordReader reader(file.path, *format);
-        CHECK_THROWS_AS(reader.read("other.jpg"), blip::FormatError);
+        CHECK_THROWS_AS(reader.read({"other.jpg"}), blip::FormatError);
         RecordReader longer(file.path, *format);
-        CHECK(longer.read("a.jpg"));
+        CHECK(longer.read({"a.jpg"}));
         CHECK_THROWS_AS(longer.expect_end(), blip::FormatError);
     }
-    CHECK_THROWS_AS(RecordReader(file.path, CsvFormat(1)), blip::FormatError);
+    CHECK_THROWS_AS(RecordReader(file.path, CsvFormat(caption_schema(1))), blip::FormatError);
     CHECK_THROWS_AS(RecordFile(file.path, make("csv", 1), Existing::refuse), blip::FileError);
 }
 
 TEST_CASE("text has a line a caption") {
-    TextFormat const format(2);
+    TextFormat const format(caption_schema(2));
     CHECK(format.rows(good("a\tb", 2), 0) == "a\\tb\ta \"cat\", 0\na\\tb\ta \"cat\", 1\n");
     CHECK(format.rows(broken("x"), 0) == "x\terror: no picture, but \"text\" <b>\n");
 }
 
 TEST_CASE("JSON lines and the JSON array hold the same objects") {
-    JsonLinesFormat const lines;
-    JsonArrayFormat const array;
+    JsonLinesFormat const lines(caption_schema(2));
+    JsonArrayFormat const array(caption_schema(2));
     std::string text = array.header();
     std::vector<nlohmann::json> expected;
     for (auto const& record : examples(2)) {
@@ -163,7 +159,7 @@ TEST_CASE("JSON lines and the JSON array hold the same objects") {
 }
 
 TEST_CASE("CSV quotes as RFC 4180 asks") {
-    CsvFormat const format(1);
+    CsvFormat const format(caption_schema(1));
     CHECK(format.rows(good("x,y.jpg"), 0) ==
           "\"x,y.jpg\",1,\"a \"\"cat\"\", 0\",-0.75,-0.375,4,3,\r\n");
     CHECK(format.rows(broken("b"), 0) == "b,,,,,,,\"no picture,\nbut \"\"text\"\" <b>\"\r\n");
@@ -174,18 +170,18 @@ TEST_CASE("CSV quotes as RFC 4180 asks") {
 }
 
 TEST_CASE("the page escapes text, embeds pictures and shows how sure the model is") {
-    HtmlFormat const format;
+    HtmlFormat const format(caption_schema(1));
     auto record = good("<script>&\"'.jpg");
     blip::Image const image = blip::read_image(BLIP_SOURCE_DIR "/examples/photos/rocket.jpg");
-    record.thumbnail = thumbnail(image);
-    CHECK(record.thumbnail.starts_with("data:image/jpeg;base64,"));
+    record.pictures = {thumbnail(image)};
+    CHECK(record.pictures[0].starts_with("data:image/jpeg;base64,"));
     auto const rows = format.rows(record, 0);
     CHECK(rows.find("<script>") == std::string::npos);
     CHECK(rows.find("&lt;script&gt;&amp;&quot;&#39;.jpg") != std::string::npos);
     CHECK(rows.find("--p:69%") != std::string::npos);
     CHECK(rows.find('\n') == rows.size() - 1);
     CHECK(format.rows(broken("b"), 0).find("&lt;b&gt;") != std::string::npos);
-    CHECK(confidence(record.captions[0]) == Approx(std::exp(-0.375)));
+    CHECK(confidence({-0.5, -0.25}) == Approx(std::exp(-0.375)));
     CHECK(confidence({}) == 0);
 }
 

@@ -1,0 +1,136 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <filesystem>
+#include <numeric>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <blip/io/write_file.hpp>
+
+#include "caption_arguments.hpp"
+#include "caption_model.hpp"
+#include "run.hpp"
+#include "sidecar.hpp"
+
+namespace support {
+
+inline Schema caption_schema(std::size_t captions) {
+    Schema schema;
+    schema.columns = {"rank", "caption", "log_probability", "score", "width", "height"};
+    schema.entries = captions;
+    schema.title = "Captions";
+    return schema;
+}
+
+/// How sure the model is of a caption: the geometric mean of its tokens' probabilities, 0 to 1.
+inline double confidence(std::vector<double> const& token_log_probabilities) {
+    if (token_log_probabilities.empty())
+        return 0;
+    double const sum =
+        std::accumulate(token_log_probabilities.begin(), token_log_probabilities.end(), 0.0);
+    double const mean = std::exp(sum / static_cast<double>(token_log_probabilities.size()));
+    return std::isfinite(mean) ? std::clamp(mean, 0.0, 1.0) : 0;
+}
+
+/// Puts the captions of one picture, best first, into its record.
+inline void fill_record(Record& record, std::vector<blip::Caption> const& captions,
+                        blip::ImageSize size) {
+    auto& list = record.members["captions"] = nlohmann::ordered_json::array();
+    for (auto const& caption : captions) {
+        list.push_back({{"text", caption.text},
+                        {"log_probability", caption.log_probability},
+                        {"score", caption.score},
+                        {"ids", caption.ids},
+                        {"token_log_probabilities", caption.token_log_probabilities}});
+        record.entries.push_back(
+            {.text = caption.text,
+             .cells = {std::to_string(list.size()), caption.text,
+                       number_text(caption.log_probability), number_text(caption.score),
+                       std::to_string(size.width), std::to_string(size.height)},
+             .share = confidence(caption.token_log_probabilities),
+             .hint = "mean probability of a token; log p " + number_text(caption.log_probability)});
+    }
+    record.members["width"] = size.width;
+    record.members["height"] = size.height;
+    record.note = blip::join(size.width, " × ", size.height);
+}
+
+/// Describes pictures.
+class CaptionJob final : public Job {
+public:
+    CaptionJob(CaptionArguments const& arguments, CaptionModel const& model)
+        : arguments_(arguments), model_(model), options_(arguments.options) {
+        bool const original = model.settings().compatibility == blip::Compatibility::salesforce;
+        if (!options_.sample && !options_.beams && options_.results > 1)
+            options_.beams = std::max(options_.results, original ? 3 : 1);
+    }
+
+    /// Whether only a sidecar is wanted, which is there.
+    bool is_done(Item const& item) const override {
+        std::error_code ignored;
+        return arguments_.sidecar && arguments_.resume && arguments_.output.empty() &&
+               arguments_.html.empty() &&
+               std::filesystem::exists(sidecar_of(item.paths.front()), ignored);
+    }
+
+    void prepare(Work& work) const override {
+        read_pictures(work, {.preprocess = model_.preprocessing(),
+                             .upright = arguments_.exif_orientation,
+                             .thumbnails = !arguments_.html.empty()});
+    }
+
+    void compute(std::span<Work* const> batch) override {
+        // Samples are keyed by the item's number, which must count up by one in a call.
+        while (!batch.empty()) {
+            std::size_t count = 1;
+            while (count < batch.size() &&
+                   (!options_.sample || batch[count]->item.index == batch[0]->item.index + count))
+                ++count;
+            describe(batch.first(count));
+            batch = batch.subspan(count);
+        }
+    }
+
+    std::string write_beside(Record const& record) const override {
+        if (!arguments_.sidecar || !record.error.empty())
+            return {};
+        auto const path = sidecar_of(record.key.front());
+        std::error_code ignored;
+        if (!arguments_.force && std::filesystem::exists(path, ignored))
+            return arguments_.resume
+                       ? ""
+                       : blip::join(path.string(), ": exists already and is kept. --resume ",
+                                    "passes over such pictures, --force replaces their texts");
+        for (auto const& written : {arguments_.output, arguments_.html})
+            if (!written.empty() && std::filesystem::equivalent(path, written, ignored))
+                return blip::join(path.string(), ": is what all captions are written to, so ",
+                                  record.key.front(), " has no text file of its own");
+        std::string text;
+        for (auto const& entry : record.entries)
+            text += entry.text + "\n";
+        blip::write_file(path, text);
+        return {};
+    }
+
+private:
+    void describe(std::span<Work* const> batch) {
+        auto options = options_;
+        options.first_image = batch.front()->item.index;
+        auto const captions =
+            model_.generate(gather_pixels(batch, model_.preprocessing().size), options);
+        for (std::size_t i = 0; i < batch.size(); ++i)
+            fill_record(batch[i]->records.front(), captions[i], batch[i]->sizes.front());
+    }
+
+    CaptionArguments const& arguments_;
+    CaptionModel const& model_;
+    blip::CaptionOptions options_;
+};
+
+} // namespace support

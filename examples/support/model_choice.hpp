@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <blip/backend/cpu/cpu.hpp>
+#include <blip/io/model_folder.hpp>
+#include <blip/model/built_in.hpp>
+#include <blip/models/dispatch.hpp>
+#include <blip/vision/preprocess.hpp>
+
+#include "common_arguments.hpp"
+
+namespace support {
+
+/// The configurations of a program: its published sizes, unless the build leaves them out, and
+/// those of BLIP_MODELS.
+#ifdef BLIP_NO_PRESETS
+template <class Presets, class BuiltIn>
+using Served = BuiltIn;
+#else
+template <class Presets, class BuiltIn>
+using Served = blip::config::concatenate<Presets, BuiltIn>;
+#endif
+
+/// A model whose sizes are known at run time only: the rest of a program is compiled once, not once
+/// per size. Each program adds what it asks its model.
+class AnyModel {
+public:
+    virtual ~AnyModel() = default;
+    virtual blip::Preprocess const& preprocessing() const = 0;
+    virtual blip::ModelSettings const& settings() const = 0;
+    /// What to tell the user about the loaded file, a line each.
+    virtual std::vector<std::string> warnings() const = 0;
+};
+
+/// The part of an AnyModel that is the same for all: `Interface` derives from AnyModel, `Model` is
+/// one of the library's model types.
+template <class Interface, class Model>
+class LoadedAs : public Interface {
+public:
+    explicit LoadedAs(Model model) : model_(std::move(model)) {}
+
+    blip::Preprocess const& preprocessing() const override { return model_.preprocessing(); }
+    blip::ModelSettings const& settings() const override { return model_.settings(); }
+    std::vector<std::string> warnings() const override {
+        auto lines = model_.settings().warnings;
+        if (auto summary = model_.report().summary(); !summary.empty())
+            lines.push_back(std::move(summary));
+        return lines;
+    }
+
+protected:
+    Model model_;
+};
+
+/// Loads the model that the arguments name and prints what is odd about it. `Models`: the
+/// configurations to choose from; `Types::loaded<C>`: a LoadedAs<Interface, ...> for one of them,
+/// `Types::model<C>` its model. Throws ConfigError when the sizes were not compiled in, and what
+/// the model's `load` throws.
+template <class Interface, class Models, class Types>
+std::unique_ptr<Interface> load_model(std::string const& program, CommonArguments const& a) {
+    using B = blip::Cpu<float>;
+    auto const folder = blip::ModelFolder::open(a.model);
+    auto const load = [&]<class C>(std::type_identity<C>) -> std::unique_ptr<Interface> {
+        return std::make_unique<typename Types::template loaded<C>>(Types::template model<C>::load(
+            folder, {.compatibility = a.compatibility, .engine = typename B::Engine(a.threads)}));
+    };
+    auto model = blip::visit_config<Models>(folder, load, a.image_size);
+    for (auto const& warning : model->warnings())
+        std::fprintf(stderr, "%s: %s: %s\n", program.c_str(), a.model.c_str(), warning.c_str());
+    return model;
+}
+
+} // namespace support
