@@ -5,8 +5,8 @@
 #include "support/caption_arguments.hpp"
 #include "support/caption_job.hpp"
 #include "support/caption_model.hpp"
+#include "support/interrupt.hpp"
 #include "support/random_model.hpp"
-#include "support/run.hpp"
 
 namespace {
 
@@ -14,9 +14,9 @@ int caption(support::CaptionArguments const& arguments) {
     using namespace support;
     auto const model = load_model<CaptionModel, CaptionModels, CaptionTypes>("caption", arguments);
     CaptionJob job(arguments, *model);
-    PictureItems items(arguments.paths, arguments.subfolders());
+    auto const items = picture_items(arguments.paths, arguments.subfolders());
     return run_job(
-        job, items, arguments, caption_schema(arguments.captions()), arguments.recorded(),
+        job, *items, arguments, caption_schema(arguments.captions()), arguments.recorded(),
         {.program = "caption", .resumable = !arguments.output.empty() || arguments.sidecar});
 }
 

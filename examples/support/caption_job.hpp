@@ -15,7 +15,7 @@
 
 #include "caption_arguments.hpp"
 #include "caption_model.hpp"
-#include "run.hpp"
+#include "job.hpp"
 #include "sidecar.hpp"
 
 namespace support {

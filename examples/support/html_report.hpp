@@ -86,12 +86,6 @@ inline std::string thumbnail(blip::Image const& image) {
     return blip::join("data:image/", exact ? "png" : "jpeg", ";base64,", detail::base64(bytes));
 }
 
-/// How a page shows its records.
-enum class PageLayout {
-    cards,    ///< a card a record: its pictures, then its results as lines
-    sections, ///< a section a record: its pictures and key, then its results as cards
-};
-
 /// A page that needs nothing beside itself: pictures, results and how sure the model is.
 class HtmlFormat final : public RecordFormat {
 public:

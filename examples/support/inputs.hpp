@@ -21,6 +21,8 @@
 #include <blip/core/error.hpp>
 #include <blip/vision/picture_name.hpp>
 
+#include "item.hpp"
+
 namespace support {
 
 /// One picture to work on.
@@ -29,9 +31,6 @@ struct Input {
     std::filesystem::path path;
     std::string error; ///< set where a folder cannot be listed
 };
-
-/// Whether the folders within a folder are searched too.
-enum class Subfolders { skip, enter };
 
 using blip::has_picture_name, blip::picture_endings;
 

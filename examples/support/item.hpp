@@ -2,15 +2,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "inputs.hpp"
-
 namespace support {
+
+/// Whether the folders within a folder are searched too.
+enum class Subfolders { skip, enter };
 
 /// One thing to work on.
 struct Item {
@@ -33,31 +34,8 @@ public:
     virtual std::optional<std::uint64_t> count(std::stop_token stop) const = 0;
 };
 
-/// The pictures that arguments name, an item each.
-class PictureItems final : public ItemSource {
-public:
-    /// Throws FileError when a list does not exist.
-    PictureItems(std::vector<std::string> arguments, Subfolders subfolders)
-        : arguments_(std::move(arguments)), subfolders_(subfolders),
-          inputs_(arguments_, subfolders) {}
-
-    std::optional<Item> next() override {
-        auto input = inputs_.next();
-        if (!input)
-            return std::nullopt;
-        return Item{.index = input->index,
-                    .paths = {input->path.string()},
-                    .texts = {},
-                    .error = std::move(input->error)};
-    }
-    std::optional<std::uint64_t> count(std::stop_token stop) const override {
-        return count_inputs(arguments_, subfolders_, stop);
-    }
-
-private:
-    std::vector<std::string> arguments_;
-    Subfolders subfolders_;
-    Inputs inputs_;
-};
+/// The pictures that arguments name, an item each. Throws FileError when a list does not exist.
+std::unique_ptr<ItemSource> picture_items(std::vector<std::string> arguments,
+                                          Subfolders subfolders);
 
 } // namespace support

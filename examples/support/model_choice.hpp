@@ -1,10 +1,6 @@
 #pragma once
 
-#include <cstddef>
-#include <cstdio>
-#include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -41,6 +37,12 @@ public:
     virtual std::vector<std::string> warnings() const = 0;
 };
 
+/// ModelFolder::open, compiled once.
+blip::ModelFolder open_model(std::string const& path);
+
+/// Prints what is odd about a model that was loaded.
+void print_warnings(std::string const& program, std::string const& path, AnyModel const& model);
+
 /// The part of an AnyModel that is the same for all: `Interface` derives from AnyModel, `Model` is
 /// one of the library's model types.
 template <class Interface, class Model>
@@ -68,14 +70,13 @@ protected:
 template <class Interface, class Models, class Types>
 std::unique_ptr<Interface> load_model(std::string const& program, CommonArguments const& a) {
     using B = blip::Cpu<float>;
-    auto const folder = blip::ModelFolder::open(a.model);
+    auto const folder = open_model(a.model);
     auto const load = [&]<class C>(std::type_identity<C>) -> std::unique_ptr<Interface> {
         return std::make_unique<typename Types::template loaded<C>>(Types::template model<C>::load(
             folder, {.compatibility = a.compatibility, .engine = typename B::Engine(a.threads)}));
     };
     auto model = blip::visit_config<Models>(folder, load, a.image_size);
-    for (auto const& warning : model->warnings())
-        std::fprintf(stderr, "%s: %s: %s\n", program.c_str(), a.model.c_str(), warning.c_str());
+    print_warnings(program, a.model, *model);
     return model;
 }
 

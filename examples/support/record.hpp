@@ -51,6 +51,12 @@ struct Schema {
     std::string one = "picture", many = "pictures"; ///< what a record is
 };
 
+/// How a page shows its records.
+enum class PageLayout {
+    cards,    ///< a card a record: its pictures, then its results as lines
+    sections, ///< a section a record: its pictures and key, then its results as cards
+};
+
 /// How records are written to a file. A file is the header, then for each record one or more rows,
 /// then the footer. A row ends with a line break; every row of a record begins alike, which is how
 /// an unfinished file is matched with the inputs it was made from.

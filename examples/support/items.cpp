@@ -1,0 +1,258 @@
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <istream>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "inputs.hpp"
+#include "list_items.hpp"
+
+namespace support {
+
+namespace {
+
+class PictureItems final : public ItemSource {
+public:
+    PictureItems(std::vector<std::string> arguments, Subfolders subfolders)
+        : arguments_(std::move(arguments)), subfolders_(subfolders),
+          inputs_(arguments_, subfolders) {}
+
+    std::optional<Item> next() override {
+        auto input = inputs_.next();
+        if (!input)
+            return std::nullopt;
+        return Item{.index = input->index,
+                    .paths = {input->path.string()},
+                    .texts = {},
+                    .error = std::move(input->error)};
+    }
+    std::optional<std::uint64_t> count(std::stop_token stop) const override {
+        return count_inputs(arguments_, subfolders_, stop);
+    }
+
+private:
+    std::vector<std::string> arguments_;
+    Subfolders subfolders_;
+    Inputs inputs_;
+};
+
+/// The entries of a stream one after another: JSON objects a line, an array of them, or CSV with a
+/// first line of names. Which of these it is shows in the first character.
+class RowReader {
+public:
+    RowReader(std::istream& stream, std::string name) : stream_(stream), name_(std::move(name)) {
+        skip_space();
+        int const first = stream_.peek();
+        if (first == '[')
+            read_array();
+        else if (first != '{' && first != std::istream::traits_type::eof())
+            columns_ = read_cells();
+    }
+
+    /// Where the last row stands, "pairs.csv line 3".
+    std::string place() const { return blip::join(name_, is_array_ ? " entry " : " line ", at_); }
+
+    /// The next row; none after the last. Throws FormatError where it is none; the one after it may
+    /// be read then.
+    std::optional<ListRow> next() {
+        if (is_array_) {
+            if (at_ == array_.size())
+                return std::nullopt;
+            return row(std::move(array_[at_++]));
+        }
+        skip_space();
+        at_ = line_;
+        if (stream_.peek() == std::istream::traits_type::eof())
+            return std::nullopt;
+        if (columns_.empty())
+            return row(nlohmann::json::parse(read_json_line(), nullptr, false));
+        auto const cells = read_cells();
+        if (cells.size() != columns_.size())
+            throw blip::FormatError(
+                blip::join(cells.size(), " fields where the first line names ", columns_.size()));
+        nlohmann::json fields;
+        for (std::size_t i = 0; i < cells.size(); ++i)
+            fields[columns_[i]] = cells[i];
+        return ListRow(std::move(fields));
+    }
+
+private:
+    static constexpr std::size_t longest_row = std::size_t{1} << 20;
+
+    static ListRow row(nlohmann::json value) {
+        if (!value.is_object())
+            throw blip::FormatError("not a JSON object, {\"...\": ...}");
+        return ListRow(std::move(value));
+    }
+
+    int take() {
+        int const letter = stream_.get();
+        line_ += letter == '\n' ? 1 : 0;
+        return letter;
+    }
+
+    void skip_space() {
+        while (stream_.peek() != std::istream::traits_type::eof() &&
+               std::isspace(stream_.peek()) != 0)
+            take();
+    }
+
+    void read_array() {
+        is_array_ = true;
+        auto array = nlohmann::json::parse(stream_, nullptr, false);
+        if (!array.is_array())
+            throw blip::FormatError(
+                blip::join(name_, ": begins with [ but is not a JSON array of objects"));
+        array_ = std::move(array.get_ref<nlohmann::json::array_t&>());
+    }
+
+    void check(std::size_t size) const {
+        if (size > longest_row)
+            throw blip::LimitError(blip::join(name_, " line ", line_, ": longer than ", longest_row,
+                                              " bytes; expected one entry a line"));
+    }
+
+    std::string read_json_line() {
+        std::string line;
+        for (int letter = take(); letter != std::istream::traits_type::eof() && letter != '\n';
+             letter = take()) {
+            line.push_back(static_cast<char>(letter));
+            check(line.size());
+        }
+        return line;
+    }
+
+    /// The cells of one CSV row (RFC 4180).
+    std::vector<std::string> read_cells() {
+        std::vector<std::string> cells(1);
+        bool quoted = false;
+        std::size_t size = 0;
+        for (int letter = take(); letter != std::istream::traits_type::eof(); letter = take()) {
+            check(++size);
+            if (letter == '"' && quoted && stream_.peek() == '"') {
+                cells.back() += static_cast<char>(take());
+            } else if (letter == '"' && (quoted || cells.back().empty())) {
+                quoted = !quoted;
+            } else if (letter == '\n' && !quoted) {
+                break;
+            } else if (letter == ',' && !quoted) {
+                cells.emplace_back();
+            } else {
+                cells.back() += static_cast<char>(letter);
+            }
+        }
+        if (!cells.back().empty() && cells.back().back() == '\r')
+            cells.back().pop_back();
+        return cells;
+    }
+
+    std::istream& stream_;
+    std::string name_;
+    bool is_array_ = false;
+    nlohmann::json::array_t array_;
+    std::vector<std::string> columns_;
+    std::size_t line_ = 1;
+    std::size_t at_ = 0;
+};
+
+class ListItems final : public ItemSource {
+public:
+    ListItems(std::string const& path, std::filesystem::path root, MakeItem make, Item broken)
+        : path_(path), root_(std::move(root)), make_(std::move(make)), broken_(std::move(broken)) {
+        if (path != "-") {
+            file_.open(path, std::ios::binary);
+            std::error_code ignored;
+            if (!file_ || std::filesystem::is_directory(path, ignored))
+                throw blip::FileError(blip::join(
+                    path, ": no such list; expected JSON objects a line, a JSON array of objects, "
+                          "or CSV with a line of names"));
+        }
+        rows_.emplace(path == "-" ? std::cin : file_, path == "-" ? "standard input" : path);
+    }
+
+    std::optional<Item> next() override {
+        Item item;
+        try {
+            auto const row = rows_->next();
+            if (!row)
+                return std::nullopt;
+            item = make_(*row);
+            if (!root_.empty())
+                for (auto& name : item.paths)
+                    name = (root_ / name).string();
+        } catch (blip::LimitError const&) {
+            throw;
+        } catch (blip::FormatError const& error) {
+            item = broken_;
+            item.paths.front() = rows_->place();
+            item.error = rows_->place() + ": " + error.what();
+        }
+        item.index = index_++;
+        return item;
+    }
+
+    std::optional<std::uint64_t> count(std::stop_token stop) const override {
+        std::error_code failure;
+        if (path_ == "-" || !std::filesystem::is_regular_file(path_, failure))
+            return std::nullopt;
+        std::ifstream file(path_, std::ios::binary);
+        RowReader rows(file, path_);
+        for (std::uint64_t count = 0;; ++count) {
+            if (stop.stop_requested())
+                return std::nullopt;
+            try {
+                if (!rows.next())
+                    return count;
+            } catch (blip::FormatError const&) {
+                // A broken row is an item too.
+            }
+        }
+    }
+
+private:
+    std::string path_;
+    std::filesystem::path root_;
+    MakeItem make_;
+    Item broken_;
+    std::ifstream file_;
+    std::optional<RowReader> rows_;
+    std::uint64_t index_ = 0;
+};
+
+} // namespace
+
+std::unique_ptr<ItemSource> picture_items(std::vector<std::string> arguments,
+                                          Subfolders subfolders) {
+    return std::make_unique<PictureItems>(std::move(arguments), subfolders);
+}
+
+std::unique_ptr<ItemSource> list_items(std::string const& path, std::filesystem::path root,
+                                       MakeItem make, Item broken) {
+    return std::make_unique<ListItems>(path, std::move(root), std::move(make), std::move(broken));
+}
+
+std::vector<std::string> read_texts(std::string const& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::error_code ignored;
+    if (!file || std::filesystem::is_directory(path, ignored))
+        throw blip::FileError(
+            blip::join(path, ": no such list; expected a text file with one text a line"));
+    std::vector<std::string> texts;
+    while (auto line = detail::read_line(file, path))
+        if (!line->empty())
+            texts.push_back(std::move(*line));
+    if (texts.empty())
+        throw blip::FormatError(blip::join(path, ": is empty; expected one text a line"));
+    return texts;
+}
+
+} // namespace support
