@@ -104,15 +104,15 @@ nothing could be done, 130 after Ctrl-C.)");
 inline void CaptionArguments::check() const {
     if (!random_model.empty())
         return check_random_model();
-    check_run();
+    if (resume && output.empty() && html.empty() && !sidecar)
+        throw UsageError("--resume needs what it is to continue: --output, --html or --sidecar");
+    check_run(sidecar);
     check_paths();
     if (!options.sample && options.beams && options.results > *options.beams)
         throw UsageError(blip::join("--count ", options.results, " needs --beams ", options.results,
                                     " or more, or --sample"));
     if (options.sample && options.top_p <= 0)
         throw UsageError("--top-p 0 leaves no token; expected more than 0");
-    if (resume && output.empty() && html.empty() && !sidecar)
-        throw UsageError("--resume needs what it is to continue: --output, --html or --sidecar");
     if (options.min_length && options.max_length && *options.min_length > *options.max_length)
         throw UsageError(blip::join("--min-length ", *options.min_length,
                                     " is more than --max-length ", *options.max_length));

@@ -1,10 +1,8 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <filesystem>
-#include <numeric>
 #include <span>
 #include <string>
 #include <system_error>
@@ -15,6 +13,7 @@
 
 #include "caption_arguments.hpp"
 #include "caption_model.hpp"
+#include "confidence.hpp"
 #include "job.hpp"
 #include "sidecar.hpp"
 
@@ -26,16 +25,6 @@ inline Schema caption_schema(std::size_t captions) {
     schema.entries = captions;
     schema.title = "Captions";
     return schema;
-}
-
-/// How sure the model is of a caption: the geometric mean of its tokens' probabilities, 0 to 1.
-inline double confidence(std::vector<double> const& token_log_probabilities) {
-    if (token_log_probabilities.empty())
-        return 0;
-    double const sum =
-        std::accumulate(token_log_probabilities.begin(), token_log_probabilities.end(), 0.0);
-    double const mean = std::exp(sum / static_cast<double>(token_log_probabilities.size()));
-    return std::isfinite(mean) ? std::clamp(mean, 0.0, 1.0) : 0;
 }
 
 /// Puts the captions of one picture, best first, into its record.
@@ -86,15 +75,8 @@ public:
     }
 
     void compute(std::span<Work* const> batch) override {
-        // Samples are keyed by the item's number, which must count up by one in a call.
-        while (!batch.empty()) {
-            std::size_t count = 1;
-            while (count < batch.size() &&
-                   (!options_.sample || batch[count]->item.index == batch[0]->item.index + count))
-                ++count;
-            describe(batch.first(count));
-            batch = batch.subspan(count);
-        }
+        for_each_numbered(batch, options_.sample,
+                          [this](std::span<Work* const> some) { describe(some); });
     }
 
     std::string write_beside(Record const& record) const override {

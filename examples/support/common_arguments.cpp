@@ -110,11 +110,13 @@ void CommonArguments::check_paths() const {
         throw UsageError("- (standard input) can be named once only");
 }
 
-void CommonArguments::check_run() const {
+void CommonArguments::check_run(bool continues_more) const {
     if (model.empty())
         throw UsageError("MODEL is missing: name the folder or weights file of a model");
     if (!output.empty() && output == html)
         throw UsageError("--output and --html name the same file");
+    if (resume && output.empty() && html.empty() && !continues_more)
+        throw UsageError("--resume needs what it is to continue: --output or --html");
     if (resume && !output.empty() && format_name() == "json")
         throw UsageError("--resume cannot continue a JSON array; "
                          "write --format jsonl, or run again with --force");

@@ -53,8 +53,10 @@ struct CommonArguments {
 
     /// Throws UsageError for a --random-model that cannot be written.
     void check_random_model() const;
-    /// Throws UsageError for a missing model, or outputs that contradict each other or the inputs.
-    void check_run() const;
+    /// Throws UsageError for a missing model, outputs that contradict each other or the inputs, or
+    /// a
+    /// --resume with nothing to continue; a program may have something of its own.
+    void check_run(bool continues_more = false) const;
     /// Throws UsageError where no PATH is given or standard input is named twice.
     void check_paths() const;
 };

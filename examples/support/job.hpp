@@ -79,6 +79,20 @@ blip::Pixels gather_pixels(std::span<Work* const> batch, std::size_t side, int o
 /// A picture file as a small data: address for a page; empty where it cannot be read.
 std::string thumbnail_of(std::string const& path, bool upright);
 
+/// Calls f(some of `batch`) until all had their turn, so that the items of a call are numbered one
+/// after another, which draws at random ask for. All at once unless `numbered`.
+template <class F>
+void for_each_numbered(std::span<Work* const> batch, bool numbered, F const& f) {
+    while (!batch.empty()) {
+        std::size_t count = 1;
+        while (count < batch.size() &&
+               (!numbered || batch[count]->item.index == batch[0]->item.index + count))
+            ++count;
+        f(batch.first(count));
+        batch = batch.subspan(count);
+    }
+}
+
 /// How a Run goes about its work.
 struct RunOptions {
     std::string program;                              ///< its name, for messages

@@ -24,6 +24,7 @@ using Key = std::vector<std::string>;
 /// One of a record's results: a caption, a text that was compared, an answer.
 struct Entry {
     std::string text{};               ///< for people
+    std::string line{};               ///< the same for the text format, where that says more
     std::vector<std::string> cells{}; ///< for CSV, one for each of Schema::columns
     double share = -1;                ///< 0 to 1, drawn as a bar; below 0: no bar
     std::string hint{};               ///< what the bar means, in full
@@ -115,10 +116,11 @@ public:
         if (!record.error.empty())
             return start + error_start + detail::one_line(record.error) + "\n";
         std::string text;
-        for (auto const& entry : record.entries)
+        for (auto const& entry : record.entries) {
+            auto const line = detail::one_line(entry.line.empty() ? entry.text : entry.line);
             // A result that looks like an error is marked, so that no reader takes it for one.
-            text +=
-                start + (is_error(entry.text) ? "\\" : "") + detail::one_line(entry.text) + "\n";
+            text += start + (is_error(line) ? "\\" : "") + line + "\n";
+        }
         return text;
     }
     std::string row_start(Key const& key) const override {
