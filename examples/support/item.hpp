@@ -15,11 +15,11 @@ enum class Subfolders { skip, enter };
 
 /// One thing to work on.
 struct Item {
-    std::uint64_t index = 0;        ///< its number within the whole run, from 0
-    std::vector<std::string> paths; ///< its pictures: one, or two to be compared, or a video
-    std::vector<std::string> texts; ///< its own questions or sentences; empty: those of all items
-    std::string error;              ///< set where it cannot be worked on
-    std::size_t done = 0;           ///< how many of its records an earlier run has written
+    std::uint64_t index = 0;          ///< its number within the whole run, from 0
+    std::vector<std::string> paths{}; ///< its pictures: one, or two to be compared, or a video
+    std::vector<std::string> texts{}; ///< its own questions or sentences; empty: those of all items
+    std::string error{};              ///< set where it cannot be worked on
+    std::size_t done = 0;             ///< how many of its records an earlier run has written
 };
 
 /// Where items come from. Memory does not depend on how many there are.

@@ -69,7 +69,10 @@ public:
                 return std::nullopt;
             return row(std::move(array_[at_++]));
         }
-        skip_space();
+        while (stream_.peek() == '\n' || stream_.peek() == '\r')
+            take();
+        if (columns_.empty())
+            skip_space();
         at_ = line_;
         if (stream_.peek() == std::istream::traits_type::eof())
             return std::nullopt;
