@@ -23,10 +23,13 @@ struct Work {
     std::vector<blip::Image> images;    ///< only where Job::prepare keeps them
     bool skipped = false;               ///< has its results from an earlier run
 
-    bool computes() const { return !pixels.empty(); }
+    bool waits = false; ///< for the model, though it has no picture
+
+    bool computes() const { return waits || !pixels.empty(); }
     /// Gives every record this error.
     void fail(std::string const& error) {
         pixels.clear();
+        waits = false;
         for (auto& record : records)
             record.error = error;
     }
@@ -95,12 +98,14 @@ void for_each_numbered(std::span<Work* const> batch, bool numbered, F const& f) 
 
 /// How a Run goes about its work.
 struct RunOptions {
-    std::string program;                              ///< its name, for messages
-    std::size_t batch = 8;                            ///< items that are computed together
-    std::size_t threads = 0;                          ///< that compute; 0: all
-    std::string one = "picture", many = "pictures";   ///< what an item is
-    std::string nothing_found = nothing_found_text(); ///< the error where there are no items
-    bool resumable = false;                           ///< whether --resume can continue the run
+    std::string program;                                   ///< its name, for messages
+    std::size_t batch = 8;                                 ///< items that are computed together
+    std::size_t threads = 0;                               ///< that compute; 0: all
+    std::string one = "picture", many = "pictures";        ///< what an item is
+    std::string nothing_found = nothing_found_text();      ///< the error where there are no items
+    bool resumable = false;                                ///< whether the run can be continued
+    std::string resumed_by = "--resume (without --force)"; ///< and by which option
+    bool records = true; ///< false: there is no output but what the job itself writes
 
     static std::string nothing_found_text() {
         return "no pictures found: folders are searched for .jpg, .png, .bmp, .gif and .webp "

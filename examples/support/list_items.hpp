@@ -45,6 +45,20 @@ public:
         return {text(first), text(second)};
     }
 
+    /// A list of objects that all have `members`, as JSON text.
+    std::string list(std::vector<std::string> const& names,
+                     std::vector<std::string> const& members) const {
+        auto const* field = find(names);
+        if (field == nullptr || !field->is_array())
+            throw blip::FormatError(blip::join("no list \"", names.front(), "\""));
+        for (auto const& object : *field)
+            for (auto const& member : members)
+                if (!object.is_object() || !object.contains(member))
+                    throw blip::FormatError(
+                        blip::join("an entry of \"", names.front(), "\" has no \"", member, "\""));
+        return field->dump();
+    }
+
 private:
     nlohmann::json const* find(std::vector<std::string> const& names) const {
         for (auto const& name : names)

@@ -66,7 +66,8 @@ std::string thumbnail_of(std::string const& path, bool upright) {
 int run_job(Job& job, ItemSource& items, CommonArguments const& a, Schema const& schema,
             RecordedOptions const& recorded, RunOptions options, PageLayout layout) {
     std::vector<OutputTarget> targets;
-    targets.push_back({a.output, make_format(a.format_name(), schema)});
+    if (options.records)
+        targets.push_back({a.output, make_format(a.format_name(), schema)});
     if (!a.html.empty())
         targets.push_back({a.html, std::make_unique<HtmlFormat>(schema, layout)});
     auto const existing = a.resume  ? WhenExisting::resume

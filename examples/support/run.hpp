@@ -108,7 +108,8 @@ private:
         } catch (blip::Error const& error) {
             work.fail(detail::one_line(error.what()));
         } catch (std::bad_alloc const&) {
-            work.fail(work.item.paths.front() + ": not enough memory to read this picture");
+            work.fail((work.item.paths.empty() ? std::string("query") : work.item.paths.front()) +
+                      ": not enough memory to read this picture");
         }
         return work;
     }
@@ -173,12 +174,12 @@ private:
     [[noreturn]] void end_early() {
         progress_.clear();
         outputs_.finish();
-        progress_.message(
-            blip::join(options_.program, ": interrupted after ", done_, " ",
-                       done_ == 1 ? options_.one : options_.many,
-                       options_.resumable
-                           ? "; to continue, run the same command with --resume (without --force)"
-                           : "; to be able to continue, write to a file with --output"));
+        progress_.message(blip::join(
+            options_.program, ": interrupted after ", done_, " ",
+            done_ == 1 ? options_.one : options_.many,
+            options_.resumable
+                ? "; to continue, run the same command with " + options_.resumed_by
+                : std::string("; to be able to continue, write to a file with --output")));
         // A worker may wait for a line of standard input that never comes.
         std::fflush(nullptr);
         std::_Exit(interrupt_status());
