@@ -135,6 +135,14 @@ public:
         return embed(shared_->encode(pixels, ctx), ctx);
     }
 
+    /// The same from states that `encode` gave: nothing of the pictures is computed again.
+    Vectors image_embeddings(States const& states) const {
+        require_states(states);
+        auto loan = shared_->workspaces.borrow();
+        auto ctx = loan.context(Keep::nothing);
+        return embed(upload(states, ctx), ctx);
+    }
+
     /// The vectors that texts are searched by, of length 1: [texts, projection].
     Vectors text_embeddings(std::span<std::string const> texts,
                             MatchOptions const& options = {}) const {
