@@ -70,6 +70,7 @@ struct AnswerModel : AnyModel {
 };
 
 struct Types {
+    static constexpr auto task = blip::Task::question_answering;
     template <class C>
     using model = blip::QuestionAnswerer<C, blip::Cpu<float>>;
 

@@ -51,6 +51,7 @@ struct MatchModel : AnyModel {
 };
 
 struct Types {
+    static constexpr auto task = blip::Task::matching;
     template <class C>
     using model = blip::Matcher<C, blip::Cpu<float>>;
 
@@ -144,7 +145,7 @@ private:
                 object["scores"] = match.scores;
                 probability = number_text(match.probability);
                 entry.share = match.probability;
-                entry.line = fixed(match.probability) + "\t";
+                entry.line.push_back(fixed(match.probability));
             } else {
                 entry.share = std::max(0.0, *match.cosine);
             }
@@ -152,7 +153,8 @@ private:
             list.push_back(std::move(object));
             entry.hint = arguments_.cosine_only ? "cosine" : "probability that the text fits";
             entry.note = "cosine " + fixed(*match.cosine);
-            entry.line += fixed(*match.cosine) + "\t" + text;
+            entry.line.push_back(fixed(*match.cosine));
+            entry.line.push_back(text);
             entry.cells = {std::to_string(list.size()),
                            text,
                            probability,

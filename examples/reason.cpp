@@ -40,6 +40,7 @@ struct PairModel : AnyModel {
 };
 
 struct Types {
+    static constexpr auto task = blip::Task::pair_reasoning;
     template <class C>
     using model = blip::PairReasoner<C, blip::Cpu<float>>;
 
@@ -122,7 +123,7 @@ private:
         record.members["logits"] = judgement.logits;
         auto const probability = number_text(judgement.probability);
         record.entries.push_back({.text = answer,
-                                  .line = blip::join(answer, "\t", probability),
+                                  .line = {answer, probability},
                                   .cells = {answer, probability},
                                   .share = judgement.probability,
                                   .hint = "probability that the sentence is true"});

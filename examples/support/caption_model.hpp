@@ -23,6 +23,8 @@ public:
 
 /// How load_model makes one.
 struct CaptionTypes {
+    static constexpr auto task = blip::Task::captioning;
+
     template <class C>
     using model = blip::Captioner<C, blip::Cpu<float>>;
 

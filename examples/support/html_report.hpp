@@ -156,14 +156,18 @@ footer { margin-top: 1.25rem; color: var(--faint); font-size: .85rem; }
     std::string footer_start() const override { return "</main>"; }
 
 private:
-    /// The key's first part in small letters, the others as what was asked.
+    /// The key's paths in small letters, what was asked about them, its last part, in large ones.
     std::string names(Record const& record) const {
-        auto text = "<div class=\"name\">" + html_text(record.key.front());
-        if (!record.note.empty())
-            text += " (" + html_text(record.note) + ")";
-        text += "</div>";
-        for (std::size_t i = 1; i < record.key.size(); ++i)
-            text += "<p class=\"asked\">" + html_text(record.key[i]) + "</p>";
+        std::size_t const paths = std::max<std::size_t>(1, record.key.size() - 1);
+        std::string text;
+        for (std::size_t i = 0; i < paths; ++i) {
+            text += "<div class=\"name\">" + html_text(record.key[i]);
+            if (i == 0 && !record.note.empty())
+                text += " (" + html_text(record.note) + ")";
+            text += "</div>";
+        }
+        if (record.key.size() > 1)
+            text += "<p class=\"asked\">" + html_text(record.key.back()) + "</p>";
         return text;
     }
 

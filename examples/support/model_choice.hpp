@@ -8,6 +8,7 @@
 
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/io/model_folder.hpp>
+#include <blip/io/task.hpp>
 #include <blip/model/built_in.hpp>
 #include <blip/models/dispatch.hpp>
 #include <blip/vision/preprocess.hpp>
@@ -37,8 +38,9 @@ public:
     virtual std::vector<std::string> warnings() const = 0;
 };
 
-/// ModelFolder::open, compiled once.
-blip::ModelFolder open_model(std::string const& path);
+/// Opens a checkpoint for a program that reads those of `task`. Throws what ModelFolder::open does,
+/// and CheckpointError that names the right program for one of another task.
+blip::ModelFolder open_model(std::string const& path, blip::Task task);
 
 /// Prints what is odd about a model that was loaded.
 void print_warnings(std::string const& program, std::string const& path, AnyModel const& model);
@@ -65,12 +67,12 @@ protected:
 
 /// Loads the model that the arguments name and prints what is odd about it. `Models`: the
 /// configurations to choose from; `Types::loaded<C>`: a LoadedAs<Interface, ...> for one of them,
-/// `Types::model<C>` its model. Throws ConfigError when the sizes were not compiled in, and what
-/// the model's `load` throws.
+/// `Types::model<C>` its model, `Types::task` what checkpoints it reads. Throws ConfigError when
+/// the sizes were not compiled in, and what the model's `load` throws.
 template <class Interface, class Models, class Types>
 std::unique_ptr<Interface> load_model(std::string const& program, CommonArguments const& a) {
     using B = blip::Cpu<float>;
-    auto const folder = open_model(a.model);
+    auto const folder = open_model(a.model, Types::task);
     auto const load = [&]<class C>(std::type_identity<C>) -> std::unique_ptr<Interface> {
         return std::make_unique<typename Types::template loaded<C>>(Types::template model<C>::load(
             folder, {.compatibility = a.compatibility, .engine = typename B::Engine(a.threads)}));

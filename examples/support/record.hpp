@@ -23,8 +23,9 @@ using Key = std::vector<std::string>;
 
 /// One of a record's results: a caption, a text that was compared, an answer.
 struct Entry {
-    std::string text{};               ///< for people
-    std::string line{};               ///< the same for the text format, where that says more
+    std::string text{}; ///< for people
+    std::vector<std::string>
+        line{}; ///< the same for the text format, in parts, where that says more
     std::vector<std::string> cells{}; ///< for CSV, one for each of Schema::columns
     double share = -1;                ///< 0 to 1, drawn as a bar; below 0: no bar
     std::string hint{};               ///< what the bar means, in full
@@ -117,7 +118,7 @@ public:
             return start + error_start + detail::one_line(record.error) + "\n";
         std::string text;
         for (auto const& entry : record.entries) {
-            auto const line = detail::one_line(entry.line.empty() ? entry.text : entry.line);
+            auto const line = line_of(entry);
             // A result that looks like an error is marked, so that no reader takes it for one.
             text += start + (is_error(line) ? "\\" : "") + line + "\n";
         }
@@ -144,6 +145,13 @@ public:
     std::size_t rows_per_record() const override { return entries_; }
 
 private:
+    static std::string line_of(Entry const& entry) {
+        std::string line;
+        for (auto const& part : entry.line)
+            line += (line.empty() ? "" : "\t") + detail::one_line(part);
+        return entry.line.empty() ? detail::one_line(entry.text) : line;
+    }
+
     static constexpr char const* error_start = "error: ";
     std::size_t entries_;
 };

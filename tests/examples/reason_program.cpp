@@ -20,7 +20,7 @@ namespace {
 using namespace program_test;
 using nlohmann::json;
 
-std::string const model = std::string(BLIP_GOLDEN_DIR) + "/nlvr";
+std::string const model = std::string(BLIP_GOLDEN_DIR) + "/nlvr/weights.pth";
 
 Result run(Folder const& folder, Words words) {
     return program_test::run(BLIP_REASON_PROGRAM, folder, std::move(words));
