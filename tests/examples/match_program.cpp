@@ -150,7 +150,7 @@ TEST_CASE("mistakes of match end with status 2 and say what to do", "[golden]") 
     check({model, picture, "--text", "\xff"}, "UTF-8");
     check({model, "@" + (folder / "none"), "--text", "a"}, "no such list");
     check({model, folder.path.string(), "--text", "a"}, "no pictures found");
-    check({model, picture, "--text", "a", "--output", folder / "no/o.csv"}, "cannot be written");
+    check({model, picture, "--text", "a", "--output", folder / "no/o.csv"}, "cannot write");
     check({"--random-model", folder / "m", "--size", "none"}, "no size \"none\"");
 #if BLIP_HAS_GOLDEN_VQA
     check({std::string(BLIP_GOLDEN_DIR) + "/vqa", picture, "--text", "a"}, "`answer`");
