@@ -197,7 +197,7 @@ TEST_CASE("embeddings have length 1 and give the cosines") {
     auto const all = pictures(3);
     auto const cosines = matcher.cosines(all, texts);
     auto const images = matcher.image_embeddings(all);
-    CHECK(matcher.image_embeddings(matcher.encode(all)) == images);
+    CHECK((matcher.image_embeddings(matcher.encode(all)) == images));
     for (std::size_t i = 0; i < 3; ++i) {
         double length = 0;
         for (std::size_t c = 0; c < tiny::projection; ++c)
