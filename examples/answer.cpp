@@ -22,6 +22,7 @@
 #include "support/list_items.hpp"
 #include "support/model_choice.hpp"
 #include "support/random_model.hpp"
+#include "support/settle_search.hpp"
 
 namespace {
 
@@ -58,6 +59,7 @@ struct Arguments : CommonArguments {
 
 /// A question answerer of any of these sizes.
 struct AnswerModel : AnyModel {
+    virtual blip::GenerationDefaults generation_defaults() const = 0;
     /// Prepares `rank`.
     virtual void set_candidates(Texts const& texts) = 0;
     /// Question i is about picture about[i].
@@ -79,6 +81,9 @@ struct Types {
     public:
         using LoadedAs<AnswerModel, model<C>>::LoadedAs;
 
+        blip::GenerationDefaults generation_defaults() const override {
+            return this->model_.generation_defaults();
+        }
         void set_candidates(Texts const& texts) override {
             candidates_ = this->model_.answer_list(texts);
         }
@@ -119,9 +124,7 @@ public:
         ranking_.results = static_cast<int>(arguments.results());
         // An answer is to depend on its own question alone, however questions are batched.
         options_.attend_padding = false;
-        bool const original = model.settings().compatibility == blip::Compatibility::salesforce;
-        if (!options_.sample && !options_.beams && options_.results > 1)
-            options_.beams = std::max(options_.results, original ? 3 : 1);
+        settle_search(options_, model.generation_defaults());
     }
 
     std::vector<Key> keys(Item const& item) const override {
@@ -141,7 +144,7 @@ public:
     bool fails_by_item() const override { return true; }
 
     void compute(std::span<Work* const> batch) override {
-        for_each_numbered(batch, options_.sample,
+        for_each_numbered(batch, *options_.sample,
                           [this](std::span<Work* const> some) { ask(some); });
     }
 
@@ -250,7 +253,8 @@ void add_options(CLI::App& app, Arguments& a) {
                       ->check(count)
                       ->excludes(rank)
                       ->group(group);
-    auto* sample = app.add_flag("--sample", o.sample, "Draw answers at random")
+    auto* sample = app.add_flag_callback(
+                          "--sample", [&o] { o.sample = true; }, "Draw answers at random")
                        ->excludes(beams)
                        ->excludes(rank)
                        ->group(group);
@@ -326,7 +330,8 @@ void check(Arguments& a) {
     }
     if (!a.candidates_file.empty())
         a.candidates = read_texts(a.candidates_file);
-    if (!a.ranks() && !a.options.sample && a.options.beams && a.top > *a.options.beams)
+    if (!a.ranks() && !a.options.sample.value_or(false) && a.options.beams &&
+        a.top > *a.options.beams)
         throw UsageError(
             blip::join("--top ", a.top, " needs --beams ", a.top, " or more, --sample or --rank"));
 }

@@ -35,7 +35,9 @@ inline void add_caption_search_options(CLI::App& app, CaptionArguments& a) {
     auto* beams = app.add_option("--beams", o.beams, "Beams of the search; 1 is greedy")
                       ->check(count)
                       ->group(group);
-    auto* sample = app.add_flag("--sample", o.sample, "Draw captions at random")->group(group);
+    auto* sample = app.add_flag_callback(
+                          "--sample", [&o] { o.sample = true; }, "Draw captions at random")
+                       ->group(group);
     sample->excludes(beams);
     app.add_option("--count", o.results, "Captions for each picture, best first")
         ->check(count)
@@ -108,10 +110,10 @@ inline void CaptionArguments::check() const {
         throw UsageError("--resume needs what it is to continue: --output, --html or --sidecar");
     check_run(sidecar);
     check_paths();
-    if (!options.sample && options.beams && options.results > *options.beams)
+    if (!options.sample.value_or(false) && options.beams && options.results > *options.beams)
         throw UsageError(blip::join("--count ", options.results, " needs --beams ", options.results,
                                     " or more, or --sample"));
-    if (options.sample && options.top_p <= 0)
+    if (options.top_p && *options.top_p <= 0)
         throw UsageError("--top-p 0 leaves no token; expected more than 0");
     if (options.min_length && options.max_length && *options.min_length > *options.max_length)
         throw UsageError(blip::join("--min-length ", *options.min_length,

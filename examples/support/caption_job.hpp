@@ -15,6 +15,7 @@
 #include "caption_model.hpp"
 #include "confidence.hpp"
 #include "job.hpp"
+#include "settle_search.hpp"
 #include "sidecar.hpp"
 
 namespace support {
@@ -55,9 +56,7 @@ class CaptionJob final : public Job {
 public:
     CaptionJob(CaptionArguments const& arguments, CaptionModel const& model)
         : arguments_(arguments), model_(model), options_(arguments.options) {
-        bool const original = model.settings().compatibility == blip::Compatibility::salesforce;
-        if (!options_.sample && !options_.beams && options_.results > 1)
-            options_.beams = std::max(options_.results, original ? 3 : 1);
+        settle_search(options_, model.generation_defaults());
     }
 
     /// Whether only a sidecar is wanted, which is there.
@@ -75,7 +74,7 @@ public:
     }
 
     void compute(std::span<Work* const> batch) override {
-        for_each_numbered(batch, options_.sample,
+        for_each_numbered(batch, *options_.sample,
                           [this](std::span<Work* const> some) { describe(some); });
     }
 

@@ -19,6 +19,7 @@ class CaptionModel : public AnyModel {
 public:
     virtual std::vector<std::vector<blip::Caption>>
     generate(blip::Pixels const& pixels, blip::CaptionOptions const& options) const = 0;
+    virtual blip::GenerationDefaults generation_defaults() const = 0;
 };
 
 /// How load_model makes one.
@@ -35,6 +36,9 @@ struct CaptionTypes {
         std::vector<std::vector<blip::Caption>>
         generate(blip::Pixels const& pixels, blip::CaptionOptions const& options) const override {
             return this->model_.generate(pixels, options);
+        }
+        blip::GenerationDefaults generation_defaults() const override {
+            return this->model_.generation_defaults();
         }
     };
 };

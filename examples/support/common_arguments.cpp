@@ -12,9 +12,11 @@ namespace support {
 namespace {
 std::map<std::string, blip::Compatibility> compatibility_names() {
     using blip::Compatibility;
-    return {{"salesforce", Compatibility::salesforce},
-            {"hugging_face", Compatibility::hugging_face},
-            {"strict", Compatibility::strict}};
+    std::map<std::string, Compatibility> names;
+    for (auto const value :
+         {Compatibility::salesforce, Compatibility::hugging_face, Compatibility::strict})
+        names.emplace(blip::name_of(value), value);
+    return names;
 }
 } // namespace
 
@@ -83,9 +85,8 @@ RecordedOptions CommonArguments::recorded() const {
     all.add("MODEL", failed ? model : absolute.string());
     all.add("--image-size", image_size);
     std::optional<std::string> followed;
-    for (auto const& [name, value] : compatibility_names())
-        if (compatibility == value)
-            followed = name;
+    if (compatibility)
+        followed = blip::name_of(*compatibility);
     all.add("--compatibility", followed);
     all.add("--exif-orientation", exif_orientation);
     if (!output.empty())

@@ -126,6 +126,151 @@ TEST_CASE("what is saved is what is loaded") {
                      captioner.generate(noise(1), ways()[1]).front());
 }
 
+TEST_CASE("a checkpoint's own ways of generating are followed, and saved with it") {
+    Folder const folder, other;
+    random_model<Fast>().save(folder.path);
+    auto const port = [&](Folder const& where) {
+        return Fast::load(where.path, {.compatibility = Compatibility::hugging_face});
+    };
+    auto const write = [&](std::string const& text) {
+        write_file(folder.path / "generation_config.json", text);
+    };
+    auto const first = [](Fast const& captioner, CaptionOptions const& options = {}) {
+        return captioner.generate(noise(2), options).front();
+    };
+    // The port without a file: greedy, 20 new tokens.
+    write("{}");
+    check_same_texts(first(port(folder)), first(port(folder), {.beams = 1, .max_new_tokens = 20}));
+    // The port samples from everything where the authors keep 0.9 of it.
+    auto const all = first(port(folder), {.sample = true, .max_new_tokens = 20, .top_p = 1.0});
+    check_same_texts(first(port(folder), {.sample = true}), all);
+    auto const nucleus = first(port(folder), {.sample = true, .top_p = 0.5});
+    CHECK(nucleus.front().ids != all.front().ids);
+    auto const authors = Fast::load(folder.path);
+    CHECK(authors.settings().compatibility == Compatibility::salesforce);
+    check_same_texts(first(authors, {.sample = true}),
+                     first(authors, {.sample = true, .top_k = 50, .top_p = 0.9}));
+
+    struct Case {
+        std::string text;
+        CaptionOptions same;
+    };
+    std::vector<Case> const cases{
+        {R"({"do_sample": true, "temperature": 0.5, "top_k": 7, "top_p": 0.8})",
+         {.sample = true, .max_new_tokens = 20, .temperature = 0.5, .top_k = 7, .top_p = 0.8}},
+        {R"({"num_beams": 4, "max_length": 12, "min_length": 6, "length_penalty": 2.0,
+             "early_stopping": true, "no_repeat_ngram_size": 2, "repetition_penalty": 1.5})",
+         {.beams = 4,
+          .max_length = 12,
+          .min_length = 6,
+          .repetition_penalty = 1.5,
+          .length_penalty = 2,
+          .no_repeat_ngram = 2,
+          .early_stopping = EarlyStopping::when_filled}},
+        {R"({"num_beams": 3, "early_stopping": "never", "max_new_tokens": 9})",
+         {.beams = 3, .max_new_tokens = 9, .early_stopping = EarlyStopping::never}}};
+    for (auto const& [text, same] : cases) {
+        write(text);
+        auto const captioner = port(folder);
+        check_same_texts(first(captioner), first(captioner, same));
+        // What the caller says counts more, and naming beams asks for a search.
+        check_same_texts(first(captioner, {.beams = 1,
+                                           .max_new_tokens = 3,
+                                           .min_length = 0,
+                                           .repetition_penalty = 1,
+                                           .no_repeat_ngram = 0}),
+                         first(captioner, {.beams = 1,
+                                           .sample = false,
+                                           .max_new_tokens = 3,
+                                           .min_length = 0,
+                                           .repetition_penalty = 1,
+                                           .no_repeat_ngram = 0}));
+        captioner.save(other.path);
+        auto const again = Fast::load(other.path);
+        CHECK(again.settings().compatibility == Compatibility::hugging_face);
+        CHECK((again.generation_defaults() == captioner.generation_defaults()));
+        check_same_texts(first(again), first(captioner));
+        // The authors' ways stay theirs, whatever the file says.
+        check_same_texts(first(Fast::load(folder.path)), first(authors));
+    }
+}
+
+TEST_CASE("pictures of another size than the model's are refused") {
+    Folder const folder;
+    random_model<Fast>().save(folder.path);
+    auto json = JsonDocument::open(folder.path / "preprocessor_config.json").root();
+    json["size"] = 48;
+    write_file(folder.path / "preprocessor_config.json", json.dump());
+    CHECK_THROWS_AS(Fast::load(folder.path), ConfigError);
+    json["size"] = 32;
+    write_file(folder.path / "preprocessor_config.json", json.dump());
+    CHECK_THROWS_AS(Fast::load(folder.path), ConfigError);
+    // A model that resizes its positions may be given the pictures' size in this way.
+    CHECK_NOTHROW((Captioner<tiny_model_large, Cpu<float>>::load(folder.path)));
+}
+
+TEST_CASE("strict keeps the promise that the port's padded prompts break") {
+    // Of different lengths, with and without text: the port pads them to one length.
+    std::vector<std::string> const prompts{"a photo of", "", "a", "word9 word10 word11", "photo"};
+    Folder const folder;
+    random_model<Fast>().save(folder.path);
+    auto const all = noise(5);
+    auto const load = [&](Compatibility compatibility) {
+        return Fast::load(folder.path, {.compatibility = compatibility});
+    };
+    auto const strict = load(Compatibility::strict), port = load(Compatibility::hugging_face);
+    for (auto const& options : ways()) {
+        auto const together = strict.generate(all, options, prompts);
+        auto const padded = port.generate(all, options, prompts);
+        int different = 0;
+        for (std::size_t i = 0; i < 5; ++i) {
+            auto alone = options;
+            alone.first_image = i;
+            auto const picture = some_of(all, i);
+            auto const one = strict.generate(picture, alone, {&prompts[i], 1}).front();
+            check_same_texts(one, together[i]);
+            // Alone there is nothing to pad, so strict is the port.
+            check_same_texts(port.generate(picture, alone, {&prompts[i], 1}).front(), one);
+            different += padded[i].front().ids != one.front().ids ? 1 : 0;
+        }
+        // The three shorter prompts keep their [SEP] and pads in the port's batch.
+        CHECK(different == 3);
+    }
+    // Prompts of one length need no padding: then the port keeps the promise too.
+    std::vector<std::string> const even{"a photo", "word9 word10", "a a", "of a", "photo of"};
+    auto const a = strict.generate(all, ways()[1], even), b = port.generate(all, ways()[1], even);
+    for (std::size_t i = 0; i < 5; ++i)
+        check_same_texts(a[i], b[i]);
+}
+
+TEST_CASE("strict follows the port where the two releases disagree without a quirk") {
+    Folder const folder;
+    random_model<Fast>().save(folder.path);
+    auto const load = [&](Compatibility compatibility) {
+        return Fast::load(folder.path, {.compatibility = compatibility});
+    };
+    auto const strict = load(Compatibility::strict), port = load(Compatibility::hugging_face),
+               authors = load(Compatibility::salesforce);
+    // Prompt, search, lengths, sampling, and how beams are scored, with options and without.
+    auto tries = ways();
+    tries.push_back({});
+    tries.push_back({.sample = true, .seed = 3});
+    bool differs = false;
+    for (auto const& options : tries) {
+        auto const one = strict.generate(noise(2), options);
+        auto const two = port.generate(noise(2), options);
+        auto const three = authors.generate(noise(2), options);
+        for (std::size_t i = 0; i < 2; ++i) {
+            check_same_texts(one[i], two[i]);
+            differs = differs || one[i].front().ids != three[i].front().ids;
+        }
+    }
+    CHECK(differs);
+    Folder const saved;
+    strict.save(saved.path);
+    CHECK(Fast::load(saved.path).settings().compatibility == Compatibility::strict);
+}
+
 TEST_CASE("a checkpoint serves another image size through resized positions") {
     Folder const folder;
     random_model<Fast>().save(folder.path);

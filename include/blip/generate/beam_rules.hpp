@@ -7,17 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include <blip/config/generation.hpp>
 #include <blip/generate/hypothesis.hpp>
 
 namespace blip {
-
-/// When a beam search whose list of finished sequences is full ends.
-enum class EarlyStopping {
-    off,         ///< when the best open beam, scored at its present length, cannot enter the list
-    when_filled, ///< at once
-    never        ///< as `off`, but scored at the most favourable length (the maximum length for a
-                 ///< positive length penalty), so nothing better is missed
-};
 
 /// How long a beam search goes on and what it divides by.
 struct BeamLimits {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <blip/config/sizes.hpp>
@@ -34,7 +35,29 @@ struct ModelSettings {
     std::vector<std::string> warnings; ///< known oddities that were worked around, for the user
 };
 
+/// The name under which this library keeps it in a saved model's config.json.
+inline std::string_view name_of(Compatibility compatibility) {
+    switch (compatibility) {
+    case Compatibility::salesforce:
+        return "salesforce";
+    case Compatibility::hugging_face:
+        return "hugging_face";
+    case Compatibility::strict:
+        return "strict";
+    }
+    return {};
+}
+
 namespace detail {
+
+inline Compatibility parse_compatibility(std::string const& name, std::string const& where) {
+    for (auto const value :
+         {Compatibility::salesforce, Compatibility::hugging_face, Compatibility::strict})
+        if (name == name_of(value))
+            return value;
+    throw ConfigError(join(where, ": \"blip.implementation\" is \"", name,
+                           "\", expected salesforce, hugging_face or strict"));
+}
 
 /// Head counts cannot be read off weights. A text width of 768 with any count but 12 is a known
 /// wrong config: early published files relied on the port's default of 8 and gave wrong results.
@@ -84,7 +107,6 @@ inline ModelSizes read_sizes(JsonDocument const& json, std::vector<std::string>&
 /// Settings from a Hugging Face config.json, with that library's defaults.
 inline ModelSettings read_settings(JsonDocument const& json) {
     ModelSettings s;
-    s.compatibility = Compatibility::hugging_face;
     s.vision_epsilon = json.value_or("vision_config.layer_norm_eps", 1e-5);
     s.text_epsilon = json.value_or("text_config.layer_norm_eps", 1e-12);
     s.label_smoothing =
@@ -111,8 +133,8 @@ inline ModelSettings read_settings(JsonDocument const& json) {
     s.cls_id = id("text_config.cls_token_id");
     s.unk_id = id("text_config.unk_token_id");
     s.mask_id = id("text_config.mask_token_id");
-    if (json.value_or<std::string>("blip.implementation", "") == "salesforce")
-        s.compatibility = Compatibility::salesforce;
+    auto const followed = json.value_or<std::string>("blip.implementation", "hugging_face");
+    s.compatibility = detail::parse_compatibility(followed, json.where());
     return s;
 }
 

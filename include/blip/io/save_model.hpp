@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <blip/config/sizes.hpp>
+#include <blip/io/generation_config.hpp>
 #include <blip/io/model_config.hpp>
 #include <blip/io/save_weights.hpp>
 #include <blip/io/task.hpp>
@@ -80,8 +81,7 @@ inline nlohmann::ordered_json config_json(ModelSizes const& sizes, int projectio
                                      {"use_cache", true}}}};
     if (auto const name = port_class(task); !name.empty())
         json["architectures"].push_back(name);
-    if (s.compatibility == Compatibility::salesforce)
-        json["blip"] = {{"implementation", "salesforce"}};
+    json["blip"] = {{"implementation", name_of(s.compatibility)}};
     return json;
 }
 
@@ -107,12 +107,13 @@ inline std::string vocabulary_text(Vocabulary const& vocabulary) {
 
 /// Writes a folder that this library loads, and transformers where it has a class for the task:
 /// config.json, model.safetensors, vocab.txt, and the small files beside them. Tensors are named as
-/// in the port where it has the class, as in the authors' release elsewhere. Each file appears
-/// whole or not at all. Throws FileError.
+/// in the port where it has the class, as in the authors' release elsewhere; generation_config.json
+/// says what generates by `defaults`. Each file appears whole or not at all. Throws FileError.
 template <class Network>
 void save_model(std::filesystem::path const& folder, Weights<Network> const& weights,
                 typename Network::backend::Engine& engine, ModelSettings const& settings,
-                Tokenizer const& tokenizer, Preprocess const& preprocess) {
+                Tokenizer const& tokenizer, Preprocess const& preprocess,
+                GenerationDefaults const& defaults = {}) {
     std::error_code failed;
     std::filesystem::create_directories(folder, failed);
     if (failed)
@@ -133,13 +134,10 @@ void save_model(std::filesystem::path const& folder, Weights<Network> const& wei
     if constexpr (requires { C::merge_from; })
         config["blip"]["merge_from_layer"] = C::merge_from;
     write("config.json", config);
-    bool const original = settings.compatibility == Compatibility::salesforce;
     nlohmann::ordered_json generation = {
         {"bos_token_id", ids.dec}, {"eos_token_id", ids.sep}, {"pad_token_id", ids.pad}};
-    if (original && Network::task == Task::captioning)
-        generation.update({{"num_beams", 3}, {"max_length", 20}, {"min_length", 5}});
-    if (original && Network::task == Task::question_answering)
-        generation.update({{"num_beams", 3}, {"max_length", 10}, {"min_length", 1}});
+    generation.update(
+        generation_json(generation_defaults(Network::task, settings.compatibility, defaults)));
     bool const generates =
         Network::task == Task::captioning || Network::task == Task::question_answering;
     if (generates)

@@ -13,7 +13,7 @@ namespace detail {
 
 inline Tokenizer find_tokenizer(ModelFolder const& model) {
     for (auto const* name : {"tokenizer.json", "vocab.txt"})
-        if (std::filesystem::is_regular_file(model.folder / name))
+        if (has_file(model.folder / name))
             return read_tokenizer(model.folder);
     // The authors' .pth files carry no vocabulary; they were all made with this one.
     if (model.sizes.text.vocabulary == 30524)

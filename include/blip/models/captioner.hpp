@@ -24,17 +24,17 @@ struct CaptionOptions {
     std::optional<std::string> prompt{}; ///< the caption's beginning; "" for none
     std::optional<int> beams{};          ///< 1: greedy
     int results = 1;                     ///< captions an image, at most `beams` unless sampling
-    bool sample = false;                 ///< draw tokens instead of searching for the best ones
+    std::optional<bool> sample{};        ///< draw tokens, do not search; not where `beams` is set
     std::optional<int> max_length{};     ///< in tokens, start token and prompt included
     std::optional<int> max_new_tokens{}; ///< in tokens after the prompt; overrides max_length
     std::optional<int> min_length{};     ///< in tokens, start token and prompt included
     std::optional<double> repetition_penalty{};
     std::optional<double> length_penalty{};
     std::optional<int> no_repeat_ngram{};
-    EarlyStopping early_stopping = EarlyStopping::off;
-    double temperature = 1; ///< sampling only, like all that follows
-    int top_k = 50;         ///< 0: all
-    double top_p = 0.9;     ///< 1: all
+    std::optional<EarlyStopping> early_stopping{};
+    std::optional<double> temperature{}; ///< sampling only, like the next three; 1
+    std::optional<int> top_k{};          ///< 0: all; 50
+    std::optional<double> top_p{};       ///< 1: all; the authors 0.9, the port 1
     std::uint64_t seed = 0; ///< the same seed gives the same captions, however images are batched
     std::uint64_t first_image = 0; ///< number of the first image within the whole run
     SearchWatch watch{};           ///< to follow and stop a running search, token by token
@@ -120,6 +120,8 @@ public:
     Tokenizer const& tokenizer() const { return shared_->tokenizer; }
     Preprocess const& preprocessing() const { return shared_->preprocess; }
     LoadReport const& report() const { return shared_->report; }
+    /// What `generate` does where its options say nothing.
+    GenerationDefaults generation_defaults() const { return shared_->generation_defaults(); }
 
 private:
     explicit Captioner(std::shared_ptr<LoadedModel<Network>> shared) : shared_(std::move(shared)) {}
@@ -142,12 +144,11 @@ private:
         return prompt_batch(tokenizer(), std::move(texts), shared_->settings.compatibility);
     }
 
-    /// The authors sample with a penalty of 1.1 whatever is asked for; here it is a default.
     SearchDefaults defaults() const {
-        SearchDefaults d{{}, shared_->generation, shared_->special().sep};
-        if (is_original())
-            d.authors = {.beams = 3, .max_length = 20, .min_length = 5, .sampling_penalty = 1.1};
-        return d;
+        return {.usual = generation_defaults(),
+                .compatibility = shared_->settings.compatibility,
+                .sampling_penalty = 1.1,
+                .end = shared_->special().sep};
     }
 
     std::shared_ptr<LoadedModel<Network>> shared_;

@@ -29,41 +29,44 @@ struct GeneratedText {
     bool finished = false;                       ///< the model ended it, no length limit did
 };
 
-/// What the authors' release searches with where its caller says nothing.
-struct AuthorsSearch {
-    int beams = 3;
-    int max_length = 20;
-    int min_length = 0;
-    double sampling_penalty = 1; ///< repetition penalty when sampling
-};
-
 /// What a search does where its caller says nothing.
 struct SearchDefaults {
-    std::optional<AuthorsSearch> authors; ///< not set: the transformers port's ways
-    GenerationDefaults file;              ///< what generation_config.json says
-    int end = 0;                          ///< the token that ends a text
+    GenerationDefaults usual;
+    Compatibility compatibility;
+    double sampling_penalty = 1; ///< the authors' repetition penalty when sampling
+    int end = 0;                 ///< the token that ends a text
+
+    bool authors() const { return compatibility == Compatibility::salesforce; }
 };
+
+/// Whether texts are drawn. Who names a number of beams asks for a search, whatever the checkpoint
+/// prefers.
+template <class Options>
+bool draws_texts(Options const& o, GenerationDefaults const& usual) {
+    return o.sample.value_or(!o.beams && usual.sample.value_or(false));
+}
 
 /// Fills in what `o` (CaptionOptions, AnswerOptions) leaves open.
 template <class Options>
 SearchRules search_rules(Options const& o, SearchDefaults const& defaults) {
-    auto const& [authors, file, end] = defaults;
+    auto const& usual = defaults.usual;
     SearchRules r;
-    r.end = end;
+    r.end = defaults.end;
     if (o.max_new_tokens)
         r.max_new_tokens = o.max_new_tokens;
-    else if (o.max_length || authors)
-        r.max_length = o.max_length ? *o.max_length : authors->max_length;
-    else if (file.max_new_tokens || !file.max_length)
-        r.max_new_tokens = file.max_new_tokens.value_or(20);
+    else if (o.max_length)
+        r.max_length = o.max_length;
+    else if (usual.max_new_tokens || !usual.max_length)
+        r.max_new_tokens = usual.max_new_tokens.value_or(20);
     else
-        r.max_length = file.max_length;
-    r.min_length =
-        o.min_length.value_or(authors ? authors->min_length : file.min_length.value_or(0));
-    double const usual =
-        authors && o.sample ? authors->sampling_penalty : file.repetition_penalty.value_or(1);
-    r.repetition_penalty = o.repetition_penalty.value_or(usual);
-    r.no_repeat_ngram = o.no_repeat_ngram.value_or(file.no_repeat_ngram.value_or(0));
+        r.max_length = usual.max_length;
+    r.min_length = o.min_length.value_or(usual.min_length.value_or(0));
+    // The authors' penalty is fixed; here it is a default.
+    double const penalty = defaults.authors() && draws_texts(o, usual)
+                               ? defaults.sampling_penalty
+                               : usual.repetition_penalty.value_or(1);
+    r.repetition_penalty = o.repetition_penalty.value_or(penalty);
+    r.no_repeat_ngram = o.no_repeat_ngram.value_or(usual.no_repeat_ngram.value_or(0));
     return r;
 }
 
@@ -78,8 +81,9 @@ search_texts(TextDecoder<C, B> const& decoder, Tokens<C::encoder_width, B> state
              Options const& o, SearchDefaults const& defaults,
              std::vector<std::uint64_t> item_numbers, Context<B>& ctx) {
     auto const limits = search_rules(o, defaults);
-    auto const& [authors, file, end] = defaults;
-    int const beams = o.beams.value_or(authors ? authors->beams : file.beams.value_or(1));
+    auto const& usual = defaults.usual;
+    bool const draws = draws_texts(o, usual);
+    int const beams = o.beams.value_or(usual.beams.value_or(1));
     // No sequence outgrows the position table, whatever length is asked for.
     std::size_t tokens = 0;
     for (auto const& ids : prompts.ids) {
@@ -89,38 +93,40 @@ search_texts(TextDecoder<C, B> const& decoder, Tokens<C::encoder_width, B> state
                 : ids.size() + static_cast<std::size_t>(std::max(0, *limits.max_new_tokens));
         tokens += std::min<std::size_t>(std::max(limit, ids.size()), C::positions);
     }
-    auto const rows = static_cast<std::size_t>(std::max(1, o.sample ? o.results : beams));
+    auto const rows = static_cast<std::size_t>(std::max(1, draws ? o.results : beams));
     if (rows > static_cast<std::size_t>(std::numeric_limits<int>::max()) / tokens)
         throw ArgumentError(join("generation: ", rows, " sequences an item of ", tokens,
                                  " tokens in all are more than can be kept"));
     DecoderSession<C, B> session(decoder, states, prompts.prompts, static_cast<int>(tokens * rows),
                                  ctx, state_mask);
     std::span<std::vector<int> const> const ids(prompts.ids);
-    if (o.sample)
-        return sample(session, ids,
-                      {.rules = limits,
-                       .count = o.results,
-                       .temperature = o.temperature,
-                       .top_k = o.top_k,
-                       .top_p = o.top_p,
-                       .seed = o.seed,
-                       .item_numbers = std::move(item_numbers),
-                       .watch = o.watch});
+    if (draws)
+        return sample(
+            session, ids,
+            {.rules = limits,
+             .count = o.results,
+             .temperature = o.temperature.value_or(usual.temperature.value_or(1)),
+             .top_k = o.top_k.value_or(usual.top_k.value_or(50)),
+             .top_p = o.top_p.value_or(usual.top_p.value_or(defaults.authors() ? 0.9 : 1)),
+             .seed = o.seed,
+             .item_numbers = std::move(item_numbers),
+             .watch = o.watch});
     if (beams == 1 && o.results == 1) {
         std::vector<std::vector<Hypothesis>> found;
         for (auto& hypothesis : greedy(session, ids, {.rules = limits, .watch = o.watch}))
             found.push_back({std::move(hypothesis)});
         return found;
     }
-    double const usual = authors ? 1 : file.length_penalty.value_or(1);
-    return beam_search(session, ids,
-                       {.rules = limits,
-                        .beams = beams,
-                        .results = o.results,
-                        .length_penalty = o.length_penalty.value_or(usual),
-                        .early_stopping = o.early_stopping,
-                        .rule = authors ? BeamRule::salesforce : BeamRule::hugging_face,
-                        .watch = o.watch});
+    return beam_search(
+        session, ids,
+        {.rules = limits,
+         .beams = beams,
+         .results = o.results,
+         .length_penalty = o.length_penalty.value_or(usual.length_penalty.value_or(1)),
+         .early_stopping =
+             o.early_stopping.value_or(usual.early_stopping.value_or(EarlyStopping::off)),
+         .rule = defaults.authors() ? BeamRule::salesforce : BeamRule::hugging_face,
+         .watch = o.watch});
 }
 
 /// `found` as texts. Of `cut`, where it is not empty, as many characters as entry i has are taken

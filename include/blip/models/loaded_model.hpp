@@ -83,6 +83,11 @@ public:
         if (options.compatibility)
             settings.compatibility = *options.compatibility;
         auto preprocess = folder.preprocess;
+        auto const own = static_cast<std::size_t>(folder.sizes.vision.image);
+        if (preprocess.size != own && preprocess.size != static_cast<std::size_t>(image_size))
+            throw ConfigError(join((folder.folder / "preprocessor_config.json").string(),
+                                   ": pictures of ", preprocess.size, " pixels for a model of ",
+                                   own, "; make \"size\" agree with config.json's \"image_size\""));
         preprocess.size = static_cast<std::size_t>(image_size);
         auto model =
             std::make_shared<LoadedModel>(std::move(weights), settings, load_tokenizer(folder),
@@ -96,12 +101,17 @@ public:
     /// Throws FileError.
     void save(std::filesystem::path const& folder) const {
         auto mine = engine;
-        save_model(folder, weights, mine, settings, tokenizer, preprocess);
+        save_model(folder, weights, mine, settings, tokenizer, preprocess, generation);
     }
 
     Network const& network() const { return *weights; }
 
     bool is_original() const { return settings.compatibility == Compatibility::salesforce; }
+
+    /// What is generated where a caller says nothing.
+    GenerationDefaults generation_defaults() const {
+        return blip::generation_defaults(Network::task, settings.compatibility, generation);
+    }
 
     SpecialIds const& special() const { return tokenizer.vocabulary().special(); }
 

@@ -28,17 +28,17 @@ namespace blip {
 struct AnswerOptions {
     std::optional<int> beams{};          ///< 1: greedy
     int results = 1;                     ///< answers a question, at most `beams` unless sampling
-    bool sample = false;                 ///< draw tokens instead of searching for the best ones
+    std::optional<bool> sample{};        ///< draw tokens, do not search; not where `beams` is set
     std::optional<int> max_length{};     ///< in tokens, start token included
     std::optional<int> max_new_tokens{}; ///< in tokens after the start; overrides max_length
     std::optional<int> min_length{};     ///< in tokens, start token included
     std::optional<double> repetition_penalty{};
     std::optional<double> length_penalty{};
     std::optional<int> no_repeat_ngram{};
-    EarlyStopping early_stopping = EarlyStopping::off;
-    double temperature = 1; ///< sampling only, like all that follows
-    int top_k = 50;         ///< 0: all
-    double top_p = 0.9;     ///< 1: all
+    std::optional<EarlyStopping> early_stopping{};
+    std::optional<double> temperature{}; ///< sampling only, like the next three; 1
+    std::optional<int> top_k{};          ///< 0: all; 50
+    std::optional<double> top_p{};       ///< 1: all; the authors 0.9, the port 1
     std::uint64_t seed = 0; ///< the same seed gives the same answers, however questions are batched
     std::uint64_t first_question = 0; ///< number of the first question within the whole run
     SearchWatch watch{};              ///< to follow and stop a running search, token by token
@@ -211,6 +211,8 @@ public:
     Tokenizer const& tokenizer() const { return shared_->tokenizer; }
     Preprocess const& preprocessing() const { return shared_->preprocess; }
     LoadReport const& report() const { return shared_->report; }
+    /// What `answer` does where its options say nothing.
+    GenerationDefaults generation_defaults() const { return shared_->generation_defaults(); }
 
 private:
     /// Questions that were read, the ones about a picture side by side.
@@ -224,10 +226,9 @@ private:
         : shared_(std::move(shared)) {}
 
     SearchDefaults defaults() const {
-        SearchDefaults d{{}, shared_->generation, shared_->special().sep};
-        if (shared_->is_original())
-            d.authors = {.beams = 3, .max_length = 10, .min_length = 1};
-        return d;
+        return {.usual = shared_->generation_defaults(),
+                .compatibility = shared_->settings.compatibility,
+                .end = shared_->special().sep};
     }
 
     /// The picture of every question.
