@@ -21,6 +21,13 @@ done
 
 jobs=$(nproc)
 failed=()
+skipped=()
+
+# skip NAME REASON: says that a stage cannot run here, at once and again at the end.
+skip() {
+    printf '\n== %s: skipped, %s\n' "$1" "$2"
+    skipped+=("$1: $2")
+}
 
 # step NAME COMMAND...: runs one stage and remembers its failure; the later ones still run.
 step() {
@@ -69,6 +76,12 @@ sanitized_readers() {
         ctest --test-dir build/sanitize -R '^(io|vision|text)(\.golden)?$' -j "$jobs" --output-on-failure
 }
 
+# Only what several threads share, so that it takes a minute.
+watched_threads() {
+    configure_and_build thread-sanitize --target test_threads &&
+        ctest --test-dir build/thread-sanitize -R '^threads$' --output-on-failure
+}
+
 fuzzing() {
     local program name seeds ok=0
     cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER="$clang" \
@@ -103,7 +116,7 @@ cuda_build() {
     if nvidia-smi >/dev/null 2>&1; then
         ctest --test-dir build/cuda -L cuda --output-on-failure
     else
-        echo "no CUDA device: compiled and linked, not run"
+        skip "CUDA tests" "no CUDA device; what they run was compiled and linked"
     fi
 }
 
@@ -119,21 +132,29 @@ if [ $quick = no ]; then
     if [ -n "$clang" ]; then
         step "all headers with clang" clang_headers
     else
-        echo "clang++ not found: clang build and fuzzing skipped"
+        skip "all headers with clang" "clang++ not found"
+        skip "error messages of clang" "clang++ not found"
     fi
     step "readers under the address and undefined-behaviour sanitizers" sanitized_readers
-    if [ -n "$clang" ] && [ -f tests/fuzz/CMakeLists.txt ]; then
+    step "shared state under the thread sanitizer" watched_threads
+    if [ -n "$clang" ]; then
         step "fuzzing" fuzzing
+    else
+        skip "fuzzing" "clang++ not found"
     fi
     PATH=$PATH:/usr/local/cuda/bin
     if command -v nvcc >/dev/null; then
         step "CUDA build" cuda_build
     else
-        printf '\nnvcc not found: CUDA build skipped\n'
+        skip "CUDA build" "nvcc not found"
     fi
+fi
+if grep -q '^WebP_LIBRARY:.*NOTFOUND' build/release/CMakeCache.txt 2>/dev/null; then
+    skip "WebP pictures" "libwebp not found"
 fi
 
 echo
+[ ${#skipped[@]} -eq 0 ] || printf 'Skipped: %s\n' "${skipped[@]}"
 if [ ${#failed[@]} -gt 0 ]; then
     printf 'FAILED: %s\n' "${failed[@]}"
     exit 1

@@ -1,7 +1,6 @@
 #include <support/catch.hpp>
 
 #include <cstdint>
-#include <memory>
 #include <tuple>
 #include <vector>
 
@@ -77,17 +76,4 @@ TEST_CASE("packed weights take the room that the backend asks for") {
     CHECK((rows.size() == 32 && panels.size() == 48));
     CHECK((rows->weight.layout == Layout::rows && panels->weight.layout == Layout::panels));
     CHECK((panels.layout() == Layout::panels && panels->bias.data == panels.data() + 32));
-}
-
-TEST_CASE("weights over somebody else's memory keep it alive") {
-    auto memory = std::make_shared<std::vector<float>>(16, 2.0f);
-    std::weak_ptr<std::vector<float>> const watch = memory;
-    Pair pair;
-    pair.weight.data = memory->data();
-    {
-        Weights<Pair> const weights(pair, std::shared_ptr<void const>(std::move(memory)));
-        CHECK(!watch.expired());
-        CHECK(weights->weight.data[15] == 2);
-    }
-    CHECK(watch.expired());
 }

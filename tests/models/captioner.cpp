@@ -1,7 +1,6 @@
 #include <support/catch.hpp>
 
 #include <filesystem>
-#include <thread>
 
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/backend/reference/reference.hpp>
@@ -52,23 +51,6 @@ TEST_CASE("results do not depend on the number of threads") {
         }
         CHECK((one.encode(noise(3)) == several.encode(noise(3))));
     }
-}
-
-TEST_CASE("many threads may call one captioner") {
-    auto const captioner = random_model<Fast>();
-    auto const all = noise(6);
-    std::vector<std::vector<Caption>> expected(6), found(6);
-    CaptionOptions const options{.beams = 3, .max_length = 12};
-    for (std::size_t i = 0; i < 6; ++i)
-        expected[i] = captioner.generate(some_of(all, i), options).front();
-    std::vector<std::thread> threads;
-    for (std::size_t i = 0; i < 6; ++i)
-        threads.emplace_back(
-            [&, i] { found[i] = captioner.generate(some_of(all, i), options).front(); });
-    for (auto& thread : threads)
-        thread.join();
-    for (std::size_t i = 0; i < 6; ++i)
-        check_same_texts(found[i], expected[i]);
 }
 
 TEST_CASE("cached decoding equals full recomputation") {

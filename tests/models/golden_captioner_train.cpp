@@ -11,7 +11,8 @@
 namespace {
 
 using namespace blip;
-using blip::test::GoldenTensors, blip::test::relative_difference;
+using blip::test::for_each_case, blip::test::GoldenCase, blip::test::GoldenTensors;
+using blip::test::relative_difference;
 
 /// A golden case with a captioner's whole loss: where its files are and how its tensors are called.
 struct LossCase {
@@ -22,9 +23,25 @@ struct LossCase {
     Naming naming;
 };
 
+[[maybe_unused]] LossCase loss_case(std::string const& name) {
+    if (name == "captioner_train")
+        return {name,      "weights.pth", "config.json",   "image", "decoder_ids", "attention_mask",
+                "targets", "logits",      Naming::original};
+    return {name,
+            "model/model.safetensors",
+            "model/config.json",
+            "pixel_values",
+            "input_ids",
+            "attention_mask",
+            "labels",
+            "logits",
+            Naming::hugging_face};
+}
+
 template <class C, class B>
 void check_loss(LossCase const& names, double tolerance) {
     using Network = CaptionerNetwork<C, B>;
+    INFO(names.name);
     test::Bench<B> bench;
     auto& context = bench.context;
     GoldenTensors const inputs(names.name, "inputs.safetensors");
@@ -71,62 +88,31 @@ void check_loss(LossCase const& names, double tolerance) {
 
 } // namespace
 
+TEST_CASE("captioner's loss and gradients agree with the published ones", "[golden]") {
+    // clang-format off
+    std::tuple const cases{
 #if BLIP_HAS_GOLDEN_CAPTIONER_TRAIN
-TEST_CASE("captioner's loss and gradients agree with the authors' release", "[golden]") {
-    using C = config::golden_captioner_train;
-    LossCase const names{"captioner_train", "weights.pth", "config.json",
-                         "image",           "decoder_ids", "attention_mask",
-                         "targets",         "logits",      Naming::original};
-    SECTION("Reference<double>") {
-        check_loss<C, Reference<double>>(names, 1e-9);
-    }
-    SECTION("Cpu<float>") {
-        check_loss<C, Cpu<float>>(names, 1e-4);
-    }
-}
+        GoldenCase<config::golden_captioner_train>{"captioner_train"},
 #endif
-
 #if BLIP_HAS_GOLDEN_HF_CAPTION
-TEST_CASE("captioner's loss and gradients agree with transformers", "[golden]") {
-    using C = config::golden_hf_caption;
-    LossCase const names{"hf_caption",
-                         "model/model.safetensors",
-                         "model/config.json",
-                         "pixel_values",
-                         "input_ids",
-                         "attention_mask",
-                         "labels",
-                         "logits",
-                         Naming::hugging_face};
-    SECTION("Reference<double>") {
-        check_loss<C, Reference<double>>(names, 1e-9);
-    }
-    SECTION("Cpu<float>") {
-        check_loss<C, Cpu<float>>(names, 1e-4);
-    }
-}
+        GoldenCase<config::golden_hf_caption>{"hf_caption"},
 #endif
-
 #if BLIP_HAS_GOLDEN_HF_CAPTION_DEFAULTS
-TEST_CASE("captioner's loss and gradients agree with transformers' defaults", "[golden]") {
-    using C = config::golden_hf_caption_defaults;
-    LossCase const names{"hf_caption_defaults",
-                         "model/model.safetensors",
-                         "model/config.json",
-                         "pixel_values",
-                         "input_ids",
-                         "attention_mask",
-                         "labels",
-                         "logits",
-                         Naming::hugging_face};
+        GoldenCase<config::golden_hf_caption_defaults>{"hf_caption_defaults"},
+#endif
+    };
+    // clang-format on
     SECTION("Reference<double>") {
-        check_loss<C, Reference<double>>(names, 1e-9);
+        for_each_case(cases, []<class C>(GoldenCase<C> const& c) {
+            check_loss<C, Reference<double>>(loss_case(c.name), 1e-9);
+        });
     }
     SECTION("Cpu<float>") {
-        check_loss<C, Cpu<float>>(names, 1e-4);
+        for_each_case(cases, []<class C>(GoldenCase<C> const& c) {
+            check_loss<C, Cpu<float>>(loss_case(c.name), 1e-4);
+        });
     }
 }
-#endif
 
 namespace {
 

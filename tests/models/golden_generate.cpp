@@ -10,8 +10,8 @@
 namespace {
 
 using namespace blip;
-using blip::test::GoldenTensors, blip::test::golden_options, blip::test::golden_pictures,
-    blip::test::padded;
+using blip::test::for_each_case, blip::test::golden_options, blip::test::golden_pictures,
+    blip::test::GoldenCase, blip::test::GoldenTensors, blip::test::padded;
 
 template <class C, class B>
 void check_original_calls(std::string const& name, double tolerance) {
@@ -125,53 +125,51 @@ void check_nucleus(double tolerance) {
 
 } // namespace
 
-#if BLIP_HAS_GOLDEN_CAPTIONER_GENERATE
 TEST_CASE("captions equal the authors' release", "[golden]") {
-    using C = config::golden_captioner_generate;
-    SECTION("Reference<double>") {
-        check_original_calls<C, Reference<double>>("captioner_generate", 1e-9);
-    }
-    SECTION("Cpu<float>") {
-        check_original_calls<C, Cpu<float>>("captioner_generate", 1e-4);
-    }
-}
+    // clang-format off
+    std::tuple const cases{
+#if BLIP_HAS_GOLDEN_CAPTIONER_GENERATE
+        GoldenCase<config::golden_captioner_generate>{"captioner_generate"},
 #endif
-
 #if BLIP_HAS_GOLDEN_CAPTIONER_FULL_VOCAB
-TEST_CASE("captions over the full vocabulary equal the authors' release", "[golden]") {
-    using C = config::golden_captioner_full_vocab;
+        GoldenCase<config::golden_captioner_full_vocab>{"captioner_full_vocab"},
+#endif
+    };
+    // clang-format on
     SECTION("Reference<double>") {
-        check_original_calls<C, Reference<double>>("captioner_full_vocab", 1e-9);
+        for_each_case(cases, []<class C>(GoldenCase<C> const& c) {
+            check_original_calls<C, Reference<double>>(c.name, 1e-9);
+        });
     }
     SECTION("Cpu<float>") {
-        check_original_calls<C, Cpu<float>>("captioner_full_vocab", 1e-4);
+        for_each_case(cases, []<class C>(GoldenCase<C> const& c) {
+            check_original_calls<C, Cpu<float>>(c.name, 1e-4);
+        });
     }
 }
-#endif
 
-#if BLIP_HAS_GOLDEN_HF_CAPTION
 TEST_CASE("captions equal transformers", "[golden]") {
-    using C = config::golden_hf_caption;
-    SECTION("Reference<double>") {
-        check_hugging_face_calls<C, Reference<double>>("hf_caption");
-    }
-    SECTION("Cpu<float>") {
-        check_hugging_face_calls<C, Cpu<float>>("hf_caption");
-    }
-}
+    // clang-format off
+    std::tuple const cases{
+#if BLIP_HAS_GOLDEN_HF_CAPTION
+        GoldenCase<config::golden_hf_caption>{"hf_caption"},
 #endif
-
 #if BLIP_HAS_GOLDEN_HF_CAPTION_DEFAULTS
-TEST_CASE("captions equal transformers' defaults", "[golden]") {
-    using C = config::golden_hf_caption_defaults;
+        GoldenCase<config::golden_hf_caption_defaults>{"hf_caption_defaults"},
+#endif
+    };
+    // clang-format on
     SECTION("Reference<double>") {
-        check_hugging_face_calls<C, Reference<double>>("hf_caption_defaults");
+        for_each_case(cases, []<class C>(GoldenCase<C> const& c) {
+            check_hugging_face_calls<C, Reference<double>>(c.name);
+        });
     }
     SECTION("Cpu<float>") {
-        check_hugging_face_calls<C, Cpu<float>>("hf_caption_defaults");
+        for_each_case(cases, []<class C>(GoldenCase<C> const& c) {
+            check_hugging_face_calls<C, Cpu<float>>(c.name);
+        });
     }
 }
-#endif
 
 #if BLIP_HAS_GOLDEN_CAPTIONER_NUCLEUS
 TEST_CASE("nucleus sampling's distributions equal the authors' release", "[golden]") {

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 namespace blip::test {
@@ -34,6 +35,18 @@ inline nlohmann::json golden_json(std::string_view name_of_case,
     MappedFile const file(path);
     return parse_json({reinterpret_cast<char const*>(file.bytes().data()), file.bytes().size()},
                       path.string());
+}
+
+/// A golden case together with the sizes that its config.json was compiled to.
+template <class C>
+struct GoldenCase {
+    std::string name;
+};
+
+/// check(GoldenCase) for one case after another of a list in which a missing case is left out.
+template <class... C, class Check>
+void for_each_case(std::tuple<GoldenCase<C>...> const& cases, Check const& check) {
+    std::apply([&check](auto const&... each) { (check(each), ...); }, cases);
 }
 
 /// The tensors of one file of a golden case.

@@ -3,6 +3,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include <blip/core/parameter.hpp>
 #include <blip/core/random.hpp>
@@ -248,5 +249,16 @@ concept HasOptimizer = requires(typename B::Engine& engine, typename B::scalar* 
 template <class B>
 concept Backend = HasMemory<B> && HasLinear<B> && HasNormalization<B> && HasAttention<B> &&
     HasEmbedding<B> && HasRows<B> && HasCrossEntropy<B> && HasContrastive<B> && HasOptimizer<B>;
+
+/// How many rows a chain of layers should compute at a time in inference, so that its activations
+/// stay in the processor's cache. A backend that gains by this has the constant `rows_together`;
+/// others take a batch whole. Items do not influence one another, so no result depends on it.
+template <class B>
+constexpr int rows_together() {
+    if constexpr (requires { B::rows_together; })
+        return B::rows_together;
+    else
+        return std::numeric_limits<int>::max();
+}
 
 } // namespace blip

@@ -2,10 +2,8 @@
 
 #include <concepts>
 #include <cstddef>
-#include <memory>
 #include <string>
 #include <type_traits>
-#include <utility>
 
 #include <blip/core/fields.hpp>
 
@@ -42,11 +40,6 @@ public:
         zero(engine);
     }
 
-    /// The tree of `model` over memory that somebody else owns and `keep_alive` holds: a mapped
-    /// file.
-    Weights(Model model, std::shared_ptr<void const> keep_alive)
-        : model_(std::move(model)), keep_alive_(std::move(keep_alive)) {}
-
     Model& operator*() { return model_; }
     Model const& operator*() const { return model_; }
     Model* operator->() { return &model_; }
@@ -77,7 +70,6 @@ private:
     typename backend::Memory memory_{};
     std::ptrdiff_t size_ = 0;
     Layout layout_ = Layout::rows;
-    std::shared_ptr<void const> keep_alive_;
 };
 
 } // namespace blip

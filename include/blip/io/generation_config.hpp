@@ -103,8 +103,9 @@ inline GenerationDefaults read_generation(JsonDocument const& json,
                                                                      : EarlyStopping::off;
     }
     if (g.sample.value_or(false) && g.beams.value_or(1) > 1)
-        warnings.push_back("generation_config.json asks for samples within a beam search, which is "
-                           "not supported; texts are drawn without one");
+        warnings.emplace_back(
+            "generation_config.json asks for samples within a beam search, which is "
+            "not supported; texts are drawn without one");
     for (std::string const key : detail::unknown_generation_keys) {
         auto const found = json.root().find(key);
         if (found != json.root().end() && !detail::is_neutral(key, *found))

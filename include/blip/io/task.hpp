@@ -74,7 +74,6 @@ inline bool serves(Task found, Task wanted) {
         return true;
     switch (wanted) {
     case Task::captioning:
-        return found == Task::pre_training;
     case Task::matching:
         return found == Task::pre_training;
     case Task::features: // every file that has the two encoders

@@ -254,6 +254,7 @@ private:
         upload_keys(batch.keys, a.self);
         if (!state_rows_.empty()) {
             std::vector<std::vector<int>> lists;
+            lists.reserve(group_items.size());
             for (int item : group_items)
                 lists.push_back(state_rows_[static_cast<std::size_t>(item)]);
             upload_keys(lists, a.cross);

@@ -98,11 +98,10 @@ private:
         return norm.forward(stack.forward(embedded, cache.stack, ctx), cache.norm, ctx);
     }
 
-    /// A few images at a time, so that their activations stay in the processor's cache. Items do
-    /// not influence one another, so the grouping cannot be seen in the result.
+    /// As many images at a time as the backend likes; the grouping cannot be seen in the result.
     States forward_in_groups(Images images, Context<B>& ctx) const {
         auto const states = ctx.template tokens<C::width>(images.batch, tokens);
-        constexpr int group = std::max(1, 640 / tokens);
+        constexpr int group = std::max(1, rows_together<B>() / tokens);
         for (int first = 0; first < images.batch; first += group) {
             Scope scope(ctx.arena);
             int const count = std::min(group, images.batch - first);

@@ -62,7 +62,7 @@ public:
 
 private:
     void ascii(char c) {
-        switch (ascii_classes[static_cast<std::size_t>(c)]) {
+        switch (ascii_classes[static_cast<unsigned char>(c)]) {
         case Ascii::letter:
             word_.push_back(normalization_.lower_case && c >= 'A' && c <= 'Z'
                                 ? static_cast<char>(c + ('a' - 'A'))

@@ -55,8 +55,10 @@ inline ResizeTaps bicubic_taps(std::size_t source, std::size_t target) {
     std::vector<double> exact(taps.stride);
     for (std::size_t i = 0; i < target; ++i) {
         double const center = (static_cast<double>(i) + 0.5) * scale;
+        // Cut off, not rounded: so Pillow does. NOLINTBEGIN(bugprone-incorrect-roundings)
         auto const first = static_cast<std::size_t>(std::max(center - support + 0.5, 0.0));
         auto const last = std::min(static_cast<std::size_t>(center + support + 0.5), source);
+        // NOLINTEND(bugprone-incorrect-roundings)
         double sum = 0.0;
         for (std::size_t tap = 0; tap < last - first; ++tap) {
             exact[tap] = bicubic_kernel((static_cast<double>(tap + first) - center + 0.5) *

@@ -34,6 +34,8 @@ struct Cpu<float> : cpu::TrainingVerbs<Cpu<float>> {
     using Engine = cpu::Engine;
     using View = Matrix<Cpu>;
     using Heads = HeadRows<Cpu>;
+    /// One picture of 384 pixels in patches of 16, or three of 224.
+    static constexpr int rows_together = 640;
     static constexpr bool on_host =
         true; ///< backend memory is host memory: files are packed in place
 

@@ -45,9 +45,11 @@ inline Split choose_split(std::size_t threads, std::size_t rows, std::size_t pan
         // Twice as many parts as threads evens out cores that are not free all the time.
         for (std::size_t parts : {threads, 2 * threads}) {
             std::size_t const c = std::clamp<std::size_t>(parts / r, 1, panels);
+            // Whole tiles, panels and rounds. NOLINTBEGIN(bugprone-integer-division)
             auto const part_rows = static_cast<double>((tiles + r - 1) / r * tile_rows);
             auto const part_columns = static_cast<double>((panels + c - 1) / c * panel_width);
             auto const rounds = static_cast<double>((r * c + threads - 1) / threads);
+            // NOLINTEND(bugprone-integer-division)
             double const pack = part_rows * 6 + (order == RightOrder::panels ? part_columns * 0.5
                                                                              : part_columns * 6);
             double const time = rounds * (part_rows * part_columns + pack);
