@@ -26,9 +26,12 @@ struct Scale {
     BLIP_HOST_DEVICE void operator()(std::ptrdiff_t index) const { y[index] = factor * x[index]; }
 };
 
-/// y[r] = x[rows[r]], a task a row.
-template <class T>
-struct GatherRows {
+/// Whose place `rows` says: the read row's or the written one's.
+enum class Listed { from, to };
+
+/// Copies rows, a task a row: y[r] = x[rows[r]], or y[rows[r]] = x[r] where rows are distinct.
+template <class T, Listed listed>
+struct MoveRows {
     T const* x = nullptr;
     std::ptrdiff_t x_stride = 0;
     int const* rows = nullptr;
@@ -38,29 +41,16 @@ struct GatherRows {
 
     template <class Group>
     BLIP_HOST_DEVICE void operator()(Group const& group, std::ptrdiff_t r) const {
-        std::ptrdiff_t const from = rows[r];
+        std::ptrdiff_t const from = listed == Listed::from ? rows[r] : r;
+        std::ptrdiff_t const to = listed == Listed::to ? rows[r] : r;
         for (int c = group.rank(); c < columns; c += group.size())
-            y[r * y_stride + c] = x[from * x_stride + c];
+            y[to * y_stride + c] = x[from * x_stride + c];
     }
 };
-
-/// y[rows[r]] = x[r], a task a row; rows are distinct.
 template <class T>
-struct ScatterRows {
-    T const* x = nullptr;
-    std::ptrdiff_t x_stride = 0;
-    int const* rows = nullptr;
-    T* y = nullptr;
-    std::ptrdiff_t y_stride = 0;
-    int columns = 0;
-
-    template <class Group>
-    BLIP_HOST_DEVICE void operator()(Group const& group, std::ptrdiff_t r) const {
-        std::ptrdiff_t const to = rows[r];
-        for (int c = group.rank(); c < columns; c += group.size())
-            y[to * y_stride + c] = x[r * x_stride + c];
-    }
-};
+using GatherRows = MoveRows<T, Listed::from>;
+template <class T>
+using ScatterRows = MoveRows<T, Listed::to>;
 
 /// sums[c] += Σ x[r, c] over rows, a task `group.columns()` columns. Neighbouring threads read
 /// neighbouring columns, and the order of the sum is fixed by the group's size.
