@@ -1,5 +1,6 @@
 // Answers questions about pictures: answer MODEL PATH... --question "..."
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
