@@ -276,3 +276,53 @@ TEST_CASE("ranking returns as many answers as are wanted") {
     for (auto const& chosen : rank({.results = 0}))
         CHECK(chosen.text == list.texts()[static_cast<std::size_t>(chosen.answer)]);
 }
+
+TEST_CASE(
+    "a pre-training file starts an answerer only when that is asked for, and says what is fresh") {
+    // As a large one: its decoder looked at pictures, which are wider than its text.
+    Folder const folder;
+    auto const answerer = random_model<Fast>();
+    answerer.save(folder.path);
+    auto const path = folder.path / "model.safetensors";
+    std::vector<std::string> narrow;
+    {
+        auto const file = TensorFile::open(path);
+        std::vector<OutputTensor> tensors;
+        std::vector<std::vector<float>> values;
+        values.reserve(file.tensors().size() + 2);
+        for (auto const& tensor : file.tensors()) {
+            auto shape = tensor.shape;
+            values.push_back(tensor.values<float>());
+            bool const looks = tensor.name.starts_with("text_decoder.") &&
+                               (tensor.name.ends_with("crossattention.self.key.weight") ||
+                                tensor.name.ends_with("crossattention.self.value.weight"));
+            if (looks) {
+                narrow.push_back(tensor.name);
+                shape[1] = tiny_model::vision::width;
+                values.back().resize(static_cast<std::size_t>(shape[0] * shape[1]));
+            }
+            tensors.push_back(
+                output_tensor<float>(tensor.name, shape, std::span<float const>(values.back())));
+        }
+        values.push_back(std::vector<float>(2 * tiny_model::text::width));
+        tensors.push_back(output_tensor<float>(
+            "itm_head.weight", std::vector<std::int64_t>{2, tiny_model::text::width},
+            std::span<float const>(values.back())));
+        write_safetensors(folder.path / "other.safetensors", std::move(tensors));
+    }
+    std::filesystem::rename(folder.path / "other.safetensors", path);
+    CHECK_THROWS_AS(Fast::load(folder.path), CheckpointError);
+    auto const started = Fast::load(folder.path, {.fresh_seed = 1});
+    auto fresh = started.report().fresh;
+    std::ranges::sort(fresh);
+    std::ranges::sort(narrow);
+    REQUIRE(narrow.size() == 2 * tiny_model::text::depth);
+    for (auto const& name : narrow)
+        CHECK(std::ranges::binary_search(fresh, name));
+    CHECK(fresh.size() == narrow.size());
+    CHECK(started.report().extra == std::vector<std::string>{"itm_head.weight"});
+    // What was there is kept: the question is read as before.
+    auto const& a = started.network().encoder.stack.blocks[0].mlp.norm;
+    auto const& b = answerer.network().encoder.stack.blocks[0].mlp.norm;
+    CHECK(std::equal(a.scale.data, a.scale.data + tiny_model::text::width, b.scale.data));
+}

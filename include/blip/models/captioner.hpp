@@ -122,6 +122,8 @@ public:
     LoadReport const& report() const { return shared_->report; }
     /// What `generate` does where its options say nothing.
     GenerationDefaults generation_defaults() const { return shared_->generation_defaults(); }
+    /// What this model shares with its copies, for what builds on it.
+    std::shared_ptr<LoadedModel<Network> const> shared() const { return shared_; }
 
 private:
     explicit Captioner(std::shared_ptr<LoadedModel<Network>> shared) : shared_(std::move(shared)) {}

@@ -196,6 +196,17 @@ public:
         return in_order(std::move(chosen), read.order);
     }
 
+    /// Questions as the text encoder is fed them.
+    TokenBatch question_tokens(std::span<std::string const> questions) const {
+        std::optional<int> limit;
+        if (shared_->is_original())
+            limit = longest_authors_question;
+        auto tokens = tokenizer().encode_batch(questions, {.max_length = limit});
+        if (shared_->settings.compatibility != Compatibility::hugging_face)
+            tokens = with_first(std::move(tokens), shared_->special().enc);
+        return tokens;
+    }
+
     /// `texts` for `rank`.
     AnswerList answer_list(std::vector<std::string> texts) const {
         return {tokenizer(), std::move(texts)};
@@ -213,6 +224,8 @@ public:
     LoadReport const& report() const { return shared_->report; }
     /// What `answer` does where its options say nothing.
     GenerationDefaults generation_defaults() const { return shared_->generation_defaults(); }
+    /// What this model shares with its copies, for what builds on it.
+    std::shared_ptr<LoadedModel<Network> const> shared() const { return shared_; }
 
 private:
     /// Questions that were read, the ones about a picture side by side.
@@ -269,9 +282,7 @@ private:
             texts.push_back(questions[question]);
             ++counts[static_cast<std::size_t>(which[question])];
         }
-        auto tokens = tokenizer().encode_batch(texts, {.max_length = longest_question()});
-        if (shared_->settings.compatibility != Compatibility::hugging_face)
-            tokens = with_first(std::move(tokens), shared_->special().enc);
+        auto const tokens = question_tokens(texts);
         result.mask = tokens.mask;
         result.states = ctx.template tokens<C::text::width>(tokens.batch, tokens.length);
 
@@ -292,12 +303,6 @@ private:
             first += count;
         }
         return result;
-    }
-
-    std::optional<int> longest_question() const {
-        if (shared_->is_original())
-            return longest_authors_question;
-        return std::nullopt;
     }
 
     /// States of `text`, whose rows are shared out evenly among `images`.

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <blip/core/context.hpp>
+#include <blip/core/random.hpp>
+#include <blip/core/weights.hpp>
+#include <blip/text/wordpiece.hpp>
+#include <blip/vision/preprocess.hpp>
+
+/// What programs need that compare a whole model on the CUDA backend with Reference<double>.
+namespace blip::test {
+
+/// A tokenizer of 38 pieces for a vocabulary of 40.
+inline Tokenizer forty_words() {
+    std::string pieces = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nphoto\nof\n";
+    for (int i = 8; i < 38; ++i)
+        pieces += "word" + std::to_string(i) + "\n";
+    return Tokenizer(parse_vocabulary(pieces));
+}
+
+/// Normalised pictures of noise.
+inline Pixels noise_of(std::size_t count, std::size_t side) {
+    Pixels pixels(Pixels::shape_type{count, 3, side, side});
+    for (std::size_t i = 0; i < pixels.size(); ++i)
+        pixels.data()[i] = static_cast<float>(random_uniform({1, count}, i) * 4 - 2);
+    return pixels;
+}
+
+/// The same random weights on every backend.
+template <class Network>
+void fill_with_noise(Weights<Network>& weights, typename Network::backend::Engine& engine) {
+    std::uint64_t number = 0;
+    for_each_parameter(*weights, [&](std::string const& path, auto& p) {
+        using P = std::remove_cvref_t<decltype(p)>;
+        std::vector<float> values(static_cast<std::size_t>(P::size));
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            double const u = random_uniform({7, number}, i) - 0.5;
+            values[i] = static_cast<float>(path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
+        }
+        ++number;
+        Network::backend::upload(engine, p.data, static_cast<float const*>(values.data()), P::size);
+    });
+}
+
+/// Appends every number of a gradient.
+template <class Grad>
+void append_gradient(std::vector<double>& numbers, Weights<Grad> const& gradient,
+                     typename Grad::backend::Engine& engine) {
+    using B = typename Grad::backend;
+    for_each_parameter(*gradient, [&](std::string const&, auto& p) {
+        std::vector<double> part(static_cast<std::size_t>(std::remove_cvref_t<decltype(p)>::size));
+        B::download(engine, part.data(), static_cast<typename B::scalar const*>(p.data),
+                    std::ssize(part));
+        numbers.insert(numbers.end(), part.begin(), part.end());
+    });
+}
+
+/// Numbers that are compared against the largest of them, and ids that must be equal.
+struct ModelResults {
+    std::vector<double> numbers;
+    std::vector<int> ids;
+};
+
+/// Prints the comparison; the exit status of a test.
+inline int compare_results(ModelResults const& expected, ModelResults const& found) {
+    double most = 0, difference = expected.numbers.size() == found.numbers.size() ? 0 : HUGE_VAL;
+    for (std::size_t i = 0; i < std::min(expected.numbers.size(), found.numbers.size()); ++i) {
+        most = std::max(most, std::abs(expected.numbers[i]));
+        difference = std::max(difference, std::abs(expected.numbers[i] - found.numbers[i]));
+    }
+    bool const same_ids = expected.ids == found.ids;
+    std::printf("largest difference %g of %g, ids %s\n", difference, most,
+                same_ids ? "equal" : "differ");
+    return same_ids && difference < 1e-4 * most ? 0 : 1;
+}
+
+} // namespace blip::test
