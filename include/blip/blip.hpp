@@ -15,6 +15,7 @@
 #include <blip/models/dialog_ranker.hpp>
 #include <blip/models/dispatch.hpp>
 #include <blip/models/feature_extractor.hpp>
+#include <blip/models/heat_map.hpp>
 #include <blip/models/matcher.hpp>
 #include <blip/models/pair_reasoner.hpp>
 #include <blip/models/pretrainer.hpp>
@@ -28,5 +29,6 @@
 #include <blip/text/wordpiece.hpp>
 #include <blip/train/adamw.hpp>
 #include <blip/vision/frames.hpp>
+#include <blip/vision/heat_map.hpp>
 #include <blip/vision/read_image.hpp>
 #include <blip/vision/write_image.hpp>

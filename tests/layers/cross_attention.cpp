@@ -133,3 +133,40 @@ TEST_CASE("cross-attention ignores masked states and tells its probabilities") {
     s[0] += 1;
     CHECK(forward() != before);
 }
+
+TEST_CASE("the gradient of attention probabilities times them is what the heads' results give") {
+    using B = Reference<double>;
+    B::Engine engine;
+    Weights<Small<B>> weights(engine);
+    test::randomize(weights, engine, {5, 0});
+    Arena<B> arena;
+    Context<B> ctx{engine, arena};
+    constexpr int each = 2, texts = batch * each, asked = each * length, heads = 2, width = 3;
+    auto x = test::random_values(texts * length * 6, {6, 0});
+    auto s = test::random_values(batch * states * 5, {7, 0});
+    auto d = test::random_values(texts * length * 6, {8, 0});
+    EncoderStates<5, B> const encoder{{s.data(), batch, states}};
+    Small<B>::Cache cache;
+    weights->forward({x.data(), texts, length}, cache, ctx, encoder);
+    std::vector<double> p(batch * heads * asked * states), g(p.size());
+    weights->probabilities(cache, ctx, encoder, p.data());
+    weights->probability_gradient({d.data(), texts, length}, cache, ctx, encoder, g.data());
+    // What a head found is linear in its probabilities.
+    for (int item = 0; item < batch; ++item)
+        for (int head = 0; head < heads; ++head)
+            for (int row = 0; row < asked; ++row) {
+                double by_probabilities = 0, by_channels = 0;
+                for (int key = 0; key < states; ++key) {
+                    auto const at = static_cast<std::size_t>(
+                        ((item * heads + head) * asked + row) * states + key);
+                    by_probabilities += p[at] * g[at];
+                }
+                for (int c = 0; c < width; ++c) {
+                    auto const at =
+                        static_cast<std::size_t>((item * asked + row) * 6 + head * width + c);
+                    by_channels += d[at] * cache.attended.data[at];
+                }
+                CHECK(by_probabilities == Approx(by_channels).margin(1e-14));
+            }
+    CHECK(test::detail::largest(g) > 0);
+}

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstddef>
+#include <numeric>
 #include <tuple>
+#include <vector>
 
 #include <blip/core/error.hpp>
 #include <blip/layers/linear.hpp>
@@ -103,6 +106,36 @@ struct CrossAttention {
                        scalar* p) const {
         B::attention_probabilities(ctx.engine, shape(cache.queries, encoder, cache, ctx),
                                    rows(cache.queries, encoder), part(cache.projected, 0), p);
+    }
+
+    /// ∂L/∂p of the same p, before dropout, for a gradient of what the heads found ("attended"):
+    /// g[item, head, query, key] = dattended[query] · value[key], channels of that head. For
+    /// inspection: a product for every item and head.
+    void probability_gradient(X dattended, Cache const& cache, Context<B>& ctx,
+                              States const& encoder, scalar* g) const {
+        Scope scope(ctx.arena);
+        int const keys = encoder.states.length, asked = queries(dattended, encoder);
+        std::vector<int> numbers(static_cast<std::size_t>(keys));
+        std::iota(numbers.begin(), numbers.end(), 0);
+        int* const every = ctx.arena.template take<int>(keys);
+        B::upload(ctx.engine, every, static_cast<int const*>(numbers.data()), keys);
+        scalar* const value = ctx.take(std::ptrdiff_t{keys} * head_width);
+        auto const values = part(cache.projected, 1);
+        auto const d = rows(dattended, encoder);
+        for (int item = 0; item < encoder.states.batch; ++item)
+            for (int head = 0; head < Heads; ++head) {
+                std::ptrdiff_t const channel = std::ptrdiff_t{head} * head_width;
+                B::gather_rows(ctx.engine,
+                               {values.data + item * values.item_stride + channel, keys, head_width,
+                                values.row_stride},
+                               every, {value, keys, head_width, head_width});
+                B::linear(
+                    ctx.engine,
+                    {d.data + item * d.item_stride + channel, asked, head_width, d.row_stride},
+                    WeightView<B>{value, keys, head_width}, nullptr, Activation::none,
+                    {g, asked, keys, keys}, nullptr);
+                g += std::ptrdiff_t{asked} * keys;
+            }
     }
 
     /// Key (0) or value (1) of every state.

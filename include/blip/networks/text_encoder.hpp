@@ -53,6 +53,17 @@ struct TextBlock {
         return attention.backward(dcross, cache.attention, grad.attention, ctx, mask);
     }
 
+    /// The upper part of backward: g receives ∂L/∂p of the cross-attention's probabilities.
+    void probability_gradient(X dy, Cache const& cache, Grad& grad, Context<B>& ctx,
+                              States const& encoder, typename B::scalar* g) const {
+        auto const dcross = mlp.backward(dy, cache.mlp, grad.mlp, ctx);
+        auto const dsum = cross.norm.backward(dcross, cache.cross.norm, grad.cross.norm, ctx);
+        auto const d = cross.dropout.backward(dsum, cache.cross.dropout, grad.cross.dropout, ctx);
+        auto const dattended = cross.branch.output.backward(d, cache.cross.branch.output,
+                                                            grad.cross.branch.output, ctx);
+        cross.branch.probability_gradient(dattended, cache.cross.branch, ctx, encoder, g);
+    }
+
     /// Mode "text": cross-attention is skipped altogether, its norm included.
     X forward(X x, Cache& cache, Context<B>& ctx, SelfMask mask) const {
         return mlp.forward(attention.forward(x, cache.attention, ctx, mask), cache.mlp, ctx);

@@ -1,0 +1,66 @@
+// Matching, features and heat maps on the CUDA backend: they compile and link for each
+// architecture, and where there is a device their numbers are compared with Reference<double>.
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include <blip/cuda.cuh>
+#include <support/tiny_models.hpp>
+
+namespace {
+
+using namespace blip;
+using tiny = test::tiny_model;
+
+template <class B>
+std::vector<double> results() {
+    auto const matcher = test::random_model<Matcher<tiny, B>>();
+    std::vector<std::string> const texts{"a photo of word9 word10", "word12", "photo of word30"};
+    std::vector<double> numbers;
+    auto const add = [&](auto const& values) {
+        numbers.insert(numbers.end(), values.begin(), values.end());
+    };
+    auto const add_matches = [&](std::vector<Match> const& matches) {
+        for (auto const& match : matches) {
+            add(match.scores);
+            numbers.push_back(match.cosine.value());
+        }
+    };
+    add_matches(matcher.match_texts(test::noise(1), texts));
+    add_matches(matcher.match_pairs(test::noise(3), texts));
+    auto const map = heat_map(matcher, test::noise(1), texts[0]);
+    // Their sizes are those of gradients, small ones.
+    for (float const value : map.tokens)
+        numbers.push_back(100 * static_cast<double>(value));
+
+    test::Folder const folder;
+    matcher.save(folder.path);
+    auto const extractor = FeatureExtractor<tiny, B>::load(folder.path);
+    add(extractor.image_embeddings(test::noise(2)));
+    add(extractor.text_token_embeddings(texts).values);
+    add(extractor.multimodal_states(test::noise(1), texts).values);
+    return numbers;
+}
+
+} // namespace
+
+int main() try {
+    if (cuda::device_count() == 0) {
+        std::printf("no CUDA device: matching is compiled and linked, but not run\n");
+        return 77;
+    }
+    auto const expected = results<Reference<double>>();
+    auto const found = results<Cuda<float>>();
+    double most = 0, difference = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        most = std::max(most, std::abs(expected[i]));
+        difference = std::max(difference, std::abs(expected[i] - found[i]));
+    }
+    std::printf("largest difference %g of %g\n", difference, most);
+    return difference < 1e-4 * most ? 0 : 1;
+} catch (std::exception const& error) {
+    std::printf("failed: %s\n", error.what());
+    return 1;
+}
