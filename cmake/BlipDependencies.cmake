@@ -14,7 +14,7 @@ macro(_blip_require package debian)
 endmacro()
 
 # blip_find_dependencies([OPTIONAL] COMPONENTS...) finds the packages behind blip::core, blip::blip,
-# blip::video and blip::cuda. A macro, because imported targets must reach the caller's directory. Sets
+# blip::video, blip::faiss and blip::cuda. A macro, because imported targets must reach the caller's directory. Sets
 # BLIP_MISSING_DEPENDENCIES to a readable list; outside find_package a missing one is fatal.
 macro(blip_find_dependencies)
     set(_blip_wanted ${ARGN})
@@ -38,6 +38,18 @@ macro(blip_find_dependencies)
             find_package(Libav QUIET)
         else()
             _blip_require(Libav "libavformat-dev libavcodec-dev libswscale-dev")
+        endif()
+    endif()
+    if("faiss" IN_LIST _blip_wanted)
+        # Its package names OpenMP's target without looking for it.
+        find_package(OpenMP QUIET COMPONENTS CXX)
+        if("OPTIONAL" IN_LIST _blip_wanted)
+            if(OpenMP_CXX_FOUND)
+                find_package(faiss QUIET)
+            endif()
+        else()
+            _blip_require(OpenMP "g++ or libomp-dev" COMPONENTS CXX)
+            _blip_require(faiss libfaiss-dev)
         endif()
     endif()
     if("cuda" IN_LIST _blip_wanted)

@@ -12,7 +12,7 @@ install(
     PATTERN "*.cuh"
 )
 
-foreach(component IN ITEMS core blip video cuda)
+foreach(component IN ITEMS core blip video faiss cuda)
     if(TARGET blip_${component})
         install(TARGETS blip_${component} EXPORT blip-${component}-targets)
         install(EXPORT blip-${component}-targets NAMESPACE blip:: DESTINATION "${package_dir}")

@@ -11,6 +11,9 @@
 #include <blip/io/load_weights.hpp>
 #include <blip/io/model_folder.hpp>
 #include <blip/io/save_model.hpp>
+#include <blip/metrics/recall.hpp>
+#include <blip/metrics/retrieval_scores.hpp>
+#include <blip/models/approximate_index.hpp>
 #include <blip/models/captioner.hpp>
 #include <blip/models/dialog_ranker.hpp>
 #include <blip/models/dispatch.hpp>
@@ -21,6 +24,7 @@
 #include <blip/models/pretrainer.hpp>
 #include <blip/models/question_answerer.hpp>
 #include <blip/models/retrieval_objective.hpp>
+#include <blip/models/retriever.hpp>
 #include <blip/models/video_question_answerer.hpp>
 #include <blip/models/video_retriever.hpp>
 #include <blip/networks/captioner_network.hpp>

@@ -67,7 +67,7 @@ set(configure "${CMAKE_COMMAND}" -S "${WORK}/project" -B "${WORK}/build" -G "${G
               -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_PREFIX_PATH=${PREFIX})
 expect_error("neither config.json nor model/config.json is there"
              ${configure} -DCOMPONENTS=blip -DBLIP_MODELS=${WORK}/nothing)
-expect_error("unknown component \"codecs\"; there are core, blip, video and cuda" ${configure} -DCOMPONENTS=codecs)
+expect_error("unknown component \"codecs\"; there are core, blip, video, faiss and cuda" ${configure} -DCOMPONENTS=codecs)
 expect_error("blip needs packages that were not found: utf8proc" ${configure} --fresh -DCOMPONENTS=blip
              -DCMAKE_DISABLE_FIND_PACKAGE_utf8proc=ON)
 

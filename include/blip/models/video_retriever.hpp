@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <blip/models/candidate_scores.hpp>
 #include <blip/models/clips.hpp>
 #include <blip/models/matcher.hpp>
 
@@ -131,53 +132,27 @@ public:
     /// the match head, as the published recalls are computed.
     ClipScores scores(std::span<Clip const> clips, std::span<std::string const> texts,
                       std::size_t keep = 128) const {
-        using Matrix = xt::xtensor<double, 2>;
-        Matrix cosines(Matrix::shape_type{clips.size(), texts.size()});
-        Matrix to_text(cosines.shape()), to_clip(Matrix::shape_type{texts.size(), clips.size()});
+        xt::xtensor<double, 2> cosines(
+            xt::xtensor<double, 2>::shape_type{clips.size(), texts.size()});
         if (clips.empty() || texts.empty())
-            return {cosines, to_text, to_clip};
-        to_text.fill(-100);
-        to_clip.fill(-100);
+            return {cosines, cosines,
+                    xt::xtensor<double, 2>(
+                        xt::xtensor<double, 2>::shape_type{texts.size(), clips.size()})};
         auto const vectors = embed(texts);
         auto const words = tokens(texts, FirstToken::enc);
-        // Which pairs the match head has to see, for either direction.
-        std::vector<std::vector<bool>> of_clip, of_text;
-        auto const chosen = [&](std::vector<double> const& row) {
-            std::vector<bool> marks(row.size());
-            for (std::size_t const i : nearest(row, keep))
-                marks[i] = true;
-            return marks;
-        };
-        for (std::size_t i = 0; i < clips.size(); ++i) {
-            std::vector<double> row;
+        for (std::size_t i = 0; i < clips.size(); ++i)
             for (std::size_t j = 0; j < texts.size(); ++j)
-                row.push_back(cosines(i, j) = cosine(clips[i], vectors, j));
-            of_clip.push_back(chosen(row));
-        }
-        for (std::size_t j = 0; j < texts.size(); ++j) {
-            std::vector<double> column;
-            for (std::size_t i = 0; i < clips.size(); ++i)
-                column.push_back(cosines(i, j));
-            of_text.push_back(chosen(column));
-        }
-        for (std::size_t i = 0; i < clips.size(); ++i) {
-            std::vector<int> wanted;
-            for (std::size_t j = 0; j < texts.size(); ++j)
-                if (of_clip[i][j] || of_text[j][i])
-                    wanted.push_back(static_cast<int>(j));
-            if (wanted.empty())
-                continue;
-            auto const seen = match(clips[i], words.select(wanted));
-            for (std::size_t k = 0; k < wanted.size(); ++k) {
-                auto const j = static_cast<std::size_t>(wanted[k]);
-                double const score = seen[k][1] + cosines(i, j);
-                if (of_clip[i][j])
-                    to_text(i, j) = score;
-                if (of_text[j][i])
-                    to_clip(j, i) = score;
-            }
-        }
-        return {std::move(cosines), std::move(to_text), std::move(to_clip)};
+                cosines(i, j) = cosine(clips[i], vectors, j);
+        auto found = rank_candidates(std::move(cosines), {.texts = keep, .images = keep},
+                                     [&](std::size_t clip, std::span<int const> wanted) {
+                                         std::vector<double> logits;
+                                         for (auto const& scores_of :
+                                              match(clips[clip], words.select(wanted)))
+                                             logits.push_back(scores_of[1]);
+                                         return logits;
+                                     });
+        return {std::move(found.cosine), std::move(found.image_to_text),
+                std::move(found.text_to_image)};
     }
 
     LoadedModel<Network> const& model() const { return *shared_; }

@@ -1,0 +1,172 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include <blip/core/error.hpp>
+#include <blip/generate/top_entries.hpp>
+
+namespace blip {
+
+/// Vectors that lie one after another: [rows, width].
+struct VectorBlock {
+    float const* data = nullptr;
+    std::size_t rows = 0;
+    std::int64_t first = 0; ///< number of the first row within the collection
+};
+
+/// A row of a collection, and its product with a query.
+struct Neighbour {
+    std::int64_t row = 0;
+    float similarity = 0;
+
+    /// Best first; of equal similarities the lower row.
+    friend bool operator<(Neighbour const& a, Neighbour const& b) {
+        return a.similarity != b.similarity ? a.similarity > b.similarity : a.row < b.row;
+    }
+    friend bool operator==(Neighbour const&, Neighbour const&) = default;
+};
+
+namespace detail {
+
+inline constexpr std::size_t dot_lanes = 16;
+
+/// out[c * stride + r] = rows[r] · queries[c]. Every sum runs over the same lanes in the same
+/// order, so its bits depend on nothing but the two vectors.
+template <std::size_t Rows, std::size_t Queries>
+void dot_tile(float const* rows, float const* queries, std::size_t width, float* out,
+              std::size_t stride) {
+    float sums[Rows][Queries][dot_lanes] = {};
+    std::size_t k = 0;
+    for (; k + dot_lanes <= width; k += dot_lanes)
+        for (std::size_t r = 0; r < Rows; ++r)
+            for (std::size_t c = 0; c < Queries; ++c)
+                for (std::size_t lane = 0; lane < dot_lanes; ++lane)
+                    sums[r][c][lane] += rows[r * width + k + lane] * queries[c * width + k + lane];
+    for (std::size_t r = 0; r < Rows; ++r)
+        for (std::size_t c = 0; c < Queries; ++c) {
+            auto& lanes = sums[r][c];
+            for (std::size_t lane = 0; k + lane < width; ++lane)
+                lanes[lane] += rows[r * width + k + lane] * queries[c * width + k + lane];
+            for (std::size_t half = dot_lanes / 2; half > 0; half /= 2)
+                for (std::size_t lane = 0; lane < half; ++lane)
+                    lanes[lane] += lanes[lane + half];
+            out[c * stride + r] = lanes[0];
+        }
+}
+
+template <std::size_t Queries>
+void dot_rows(float const* rows, std::size_t count, float const* queries, std::size_t width,
+              float* out, std::size_t stride) {
+    std::size_t r = 0;
+    for (; r + 4 <= count; r += 4)
+        dot_tile<4, Queries>(rows + r * width, queries, width, out + r, stride);
+    for (; r < count; ++r)
+        dot_tile<1, Queries>(rows + r * width, queries, width, out + r, stride);
+}
+
+/// out[q * stride + r] = rows[r] · queries[q].
+inline void dot_products(float const* rows, std::size_t count, std::span<float const> queries,
+                         std::size_t width, float* out, std::size_t stride) {
+    std::size_t const total = queries.size() / width;
+    std::size_t q = 0;
+    for (; q + 4 <= total; q += 4)
+        dot_rows<4>(rows, count, queries.data() + q * width, width, out + q * stride, stride);
+    for (; q < total; ++q)
+        dot_rows<1>(rows, count, queries.data() + q * width, width, out + q * stride, stride);
+}
+
+/// Calls function(0) .. function(threads - 1) on as many threads, the caller's included.
+template <class Function>
+void on_threads(std::size_t threads, Function const& function) {
+    std::vector<std::exception_ptr> failures(threads);
+    auto const part = [&](std::size_t i) {
+        try {
+            function(i);
+        } catch (...) {
+            failures[i] = std::current_exception();
+        }
+    };
+    {
+        std::vector<std::jthread> others;
+        others.reserve(threads - 1);
+        for (std::size_t i = 1; i < threads; ++i)
+            others.emplace_back(part, i);
+        part(0);
+    }
+    for (auto const& failure : failures)
+        if (failure)
+            std::rethrow_exception(failure);
+}
+
+} // namespace detail
+
+/// The `top` rows of `blocks` with the largest products with each of `queries`, [n, width], best
+/// first; fewer where there are fewer. The result depends neither on `threads` (0: as many as the
+/// hardware has) nor on how the rows are cut into blocks. Reads every vector once for each 64
+/// queries; nothing is copied. Throws ArgumentError.
+inline std::vector<std::vector<Neighbour>> exact_search(std::span<VectorBlock const> blocks,
+                                                        std::size_t width,
+                                                        std::span<float const> queries,
+                                                        std::size_t top, std::size_t threads = 0) {
+    if (width == 0 || queries.size() % width != 0)
+        throw ArgumentError(join("search: ", queries.size(), " numbers are no vectors of ", width));
+    constexpr std::size_t most_rows = 256, most_queries = 64;
+    std::vector<VectorBlock> pieces;
+    std::size_t rows = 0;
+    for (auto const& block : blocks) {
+        rows += block.rows;
+        for (std::size_t r = 0; r < block.rows; r += most_rows)
+            pieces.push_back({block.data + r * width, std::min(most_rows, block.rows - r),
+                              block.first + static_cast<std::int64_t>(r)});
+    }
+    std::size_t const count = queries.size() / width;
+    std::vector<std::vector<Neighbour>> found(count);
+    top = std::min(top, rows);
+    if (top == 0)
+        return found;
+    if (threads == 0)
+        threads = std::max(1u, std::thread::hardware_concurrency());
+    // Below some 100 kB a thread takes longer to start than to search.
+    threads = std::min(threads, std::max<std::size_t>(1, rows * width * count / 25'000));
+    threads = std::min(threads, pieces.size());
+
+    std::vector<std::vector<std::vector<Neighbour>>> parts(threads);
+    for (std::size_t first = 0; first < count; first += most_queries) {
+        std::size_t const some = std::min(most_queries, count - first);
+        auto const group = queries.subspan(first * width, some * width);
+        detail::on_threads(threads, [&](std::size_t part) {
+            std::vector<TopEntries<float>> best(some, TopEntries<float>(top));
+            std::vector<float> products(some * most_rows);
+            for (std::size_t i = pieces.size() * part / threads;
+                 i < pieces.size() * (part + 1) / threads; ++i) {
+                auto const& piece = pieces[i];
+                detail::dot_products(piece.data, piece.rows, group, width, products.data(),
+                                     most_rows);
+                for (std::size_t q = 0; q < some; ++q)
+                    best[q].offer({products.data() + q * most_rows, piece.rows}, 0, piece.first);
+            }
+            parts[part].resize(some);
+            for (std::size_t q = 0; q < some; ++q)
+                for (auto const& entry : best[q].sorted())
+                    parts[part][q].push_back({entry.index, entry.value});
+        });
+        for (std::size_t q = 0; q < some; ++q) {
+            auto& all = found[first + q];
+            for (auto& part : parts) {
+                all.insert(all.end(), part[q].begin(), part[q].end());
+                part[q].clear();
+            }
+            std::sort(all.begin(), all.end());
+            all.resize(std::min(all.size(), top));
+        }
+    }
+    return found;
+}
+
+} // namespace blip

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <blip/models/loaded_model.hpp>
+
+namespace blip {
+
+/// A number that tells models apart whose vectors must not be mixed: of the sizes, of how pictures
+/// are prepared, and of every bias, scale and position table. Training changes those in every step,
+/// and they are few, so that it takes milliseconds. The same for every backend that keeps float32
+/// exactly, whatever file the model came from.
+template <class Network>
+std::uint64_t model_fingerprint(LoadedModel<Network> const& model) {
+    using B = typename Network::backend;
+    std::uint64_t hash = 0xCBF29CE484222325u;
+    auto const take = [&hash](std::uint32_t word) {
+        hash = (hash ^ word) * 0x100000001B3u;
+        hash ^= hash >> 29;
+    };
+    take(static_cast<std::uint32_t>(model.preprocess.size));
+    for (std::size_t channel = 0; channel < 3; ++channel) {
+        take(std::bit_cast<std::uint32_t>(model.preprocess.mean[channel]));
+        take(std::bit_cast<std::uint32_t>(model.preprocess.std[channel]));
+    }
+    auto engine = model.engine;
+    std::vector<float> numbers;
+    for_each_parameter(*model.weights, [&](std::string const& path, auto const& parameter) {
+        using P = std::remove_cvref_t<decltype(parameter)>;
+        for (char const c : path)
+            take(static_cast<unsigned char>(c));
+        take(static_cast<std::uint32_t>(P::size));
+        if constexpr (!is_weight<P>) {
+            numbers.resize(static_cast<std::size_t>(P::size));
+            B::download(engine, numbers.data(),
+                        static_cast<typename B::scalar const*>(parameter.data), P::size);
+            for (float const x : numbers)
+                take(std::bit_cast<std::uint32_t>(x));
+        }
+    });
+    return hash;
+}
+
+} // namespace blip
