@@ -33,7 +33,7 @@ struct Split {
     std::size_t panels = 1; ///< parts of the panels
 };
 
-inline constexpr std::size_t most_rows = 18 * tile_rows; ///< of a left block in the second cache
+inline constexpr std::size_t most_rows = 42 * tile_rows; ///< of a left block that is copied
 
 /// Chooses the cut whose slowest part takes least time, counting what each part packs for itself.
 inline Split choose_split(std::size_t threads, std::size_t rows, std::size_t panels,
@@ -91,23 +91,80 @@ struct Product {
     bool finishes;
 };
 
-/// Depths multiplied in one go: a panel's block and the left rows share the second cache.
+/// Depths multiplied in one go: a tile of left rows stays in the first cache while panels pass.
 inline std::size_t block_depth(std::size_t rows, std::size_t depth) {
     std::size_t const most = rows <= 4 * tile_rows ? 1024 : 384;
     std::size_t const blocks = std::max<std::size_t>(1, (depth + most - 1) / most);
     return std::max<std::size_t>(1, (depth + blocks - 1) / blocks);
 }
 
+/// Depths of panels that stay in the second cache while all left rows pass.
+inline constexpr std::size_t group_depth = 3072;
+
+/// Puts the columns from panel n on into a task.
+inline void place(TileTask& task, Product const& p, std::size_t n, std::size_t row) {
+    std::size_t const column = n * panel_width;
+    task.columns = p.columns - column;
+    task.c = p.result.data + row * p.result.stride + column;
+    task.bias = p.result.bias == nullptr ? nullptr : p.result.bias + column;
+}
+
+/// Few rows times panels [panel, last): the weights stream past once, in whole panels.
+inline void multiply_few(Scratch& scratch, Product const& p, std::size_t row, std::size_t rows,
+                         std::size_t panel, std::size_t last) {
+    constexpr std::size_t most_panels = few_vectors * lanes / panel_width;
+    bool const pack_right = p.right.order != RightOrder::panels;
+    std::size_t const left_size = p.copy_left ? rows * left_stride(p.depth) : 0;
+    auto const loan =
+        scratch.borrow(left_size + (pack_right ? most_panels * p.depth * panel_width : 0) + 1);
+    float* const right = loan.data() + left_size;
+    TileTask task{};
+    task.depth = p.depth;
+    task.a = p.left.data + row * p.left.stride;
+    task.a_stride = p.left.stride;
+    if (p.copy_left) {
+        pack_left(p.left, row, rows, 0, p.depth, loan.data());
+        task.a = loan.data();
+        task.a_stride = left_stride(p.depth);
+    }
+    task.b_next = p.depth * panel_width;
+    task.c_stride = p.result.stride;
+    task.start = p.result.start;
+    for (std::size_t n = panel; n < last;) {
+        std::size_t const wide = std::min(most_panels, last - n);
+        task.b = p.right.data + n * task.b_next;
+        if (pack_right) {
+            task.b = right;
+            for (std::size_t i = 0; i < wide; ++i)
+                pack_block(p.right, p.columns, (n + i) * panel_width, 0, p.depth,
+                           right + i * task.b_next);
+        }
+        place(task, p, n, row);
+        if (wide == most_panels)
+            few_tiles[rows - 1](task);
+        else
+            multiply_rows(task, rows);
+        if (p.finishes)
+            finish(p.result, row, rows, n * panel_width,
+                   std::min(wide * panel_width, task.columns));
+        n += wide;
+    }
+}
+
 /// Rows [row, row + rows) of panels [panel, last), complete.
 inline void multiply_part(Scratch& scratch, Product const& p, std::size_t row, std::size_t rows,
                           std::size_t panel, std::size_t last) {
-    bool const few = rows <= few_rows;
-    std::size_t const block = few ? std::max<std::size_t>(1, p.depth) : block_depth(rows, p.depth);
+    if (rows <= few_rows)
+        return multiply_few(scratch, p, row, rows, panel, last);
+    std::size_t const block = block_depth(rows, p.depth);
+    std::size_t const most_panels = std::max<std::size_t>(1, group_depth / block);
+    std::size_t const groups = (last - panel + most_panels - 1) / most_panels;
     bool const pack_right = p.right.order != RightOrder::panels;
     std::size_t const chunks = (rows + most_rows - 1) / most_rows;
     std::size_t const chunk_rows = (rows + chunks - 1) / chunks;
     std::size_t const left_size = p.copy_left ? chunk_rows * left_stride(block) : 0;
-    std::size_t const right_size = pack_right ? 2 * block * panel_width : 0;
+    std::size_t const right_size =
+        pack_right ? std::min(most_panels, last - panel) * block * panel_width : 0;
     auto const loan = scratch.borrow(left_size + right_size + 1);
     float* const left = loan.data();
     float* const right = left + left_size;
@@ -115,51 +172,47 @@ inline void multiply_part(Scratch& scratch, Product const& p, std::size_t row, s
     for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
         std::size_t const begin_row = row + rows * chunk / chunks;
         std::size_t const height = row + rows * (chunk + 1) / chunks - begin_row;
+        std::size_t const tiles = (height + tile_rows - 1) / tile_rows;
         for (std::size_t k = 0; k < p.depth || k == 0; k += block) {
             TileTask task{};
             task.depth = std::min(block, p.depth - k);
+            float const* a = p.left.data + begin_row * p.left.stride + k;
+            task.a_stride = p.left.stride;
             if (p.copy_left) {
                 pack_left(p.left, begin_row, height, k, task.depth, left);
-                task.a = left;
+                a = left;
                 task.a_stride = left_stride(task.depth);
-            } else {
-                task.a = p.left.data + begin_row * p.left.stride + k;
-                task.a_stride = p.left.stride;
             }
             task.c_stride = p.result.stride;
             task.start = k == 0 ? p.result.start : Start::result;
             bool const ends = k + block >= p.depth;
-            for (std::size_t n = panel; n < last;) {
-                std::size_t const wide = few && n + 1 < last ? 2 : 1;
-                std::size_t const column = n * panel_width;
-                task.columns = std::min(p.columns - column, wide * panel_width);
+            for (std::size_t group = 0; group < groups; ++group) {
+                std::size_t const first = panel + (last - panel) * group / groups;
+                std::size_t const end = panel + (last - panel) * (group + 1) / groups;
+                float const* b = p.right.data + first * p.depth * panel_width + k * panel_width;
+                task.b_next = p.depth * panel_width;
                 if (pack_right) {
-                    for (std::size_t i = 0; i < wide; ++i)
-                        pack_block(p.right, p.columns, column + i * panel_width, k, task.depth,
-                                   right + i * block * panel_width);
-                    task.b = right;
-                    task.b_next = block * panel_width;
-                } else {
-                    task.b_next = p.depth * panel_width;
-                    task.b = p.right.data + n * task.b_next + k * panel_width;
+                    b = right;
+                    task.b_next = task.depth * panel_width;
+                    for (std::size_t n = first; n < end; ++n)
+                        pack_block(p.right, p.columns, n * panel_width, k, task.depth,
+                                   right + (n - first) * task.b_next);
                 }
-                task.c = p.result.data + begin_row * p.result.stride + column;
-                task.bias = p.result.bias == nullptr ? nullptr : p.result.bias + column;
-                if (few && few_vectors * lanes == wide * panel_width)
-                    few_tiles[height - 1](task);
-                else
-                    for (std::size_t i = 0; i < wide; ++i) {
-                        TileTask single = task;
-                        single.b += i * task.b_next;
-                        single.c += i * panel_width;
-                        single.columns = task.columns - i * panel_width;
-                        if (single.bias != nullptr)
-                            single.bias += i * panel_width;
-                        multiply_rows(single, height);
+                for (std::size_t tile = 0; tile < tiles; ++tile) {
+                    // Heights differ by one at most: a last tile of two rows would waste most of
+                    // its time.
+                    std::size_t const top = height * tile / tiles;
+                    std::size_t const bottom = height * (tile + 1) / tiles;
+                    task.a = a + top * task.a_stride;
+                    for (std::size_t n = first; n < end; ++n) {
+                        task.b = b + (n - first) * task.b_next;
+                        place(task, p, n, begin_row + top);
+                        multiply_tile_rows(task, bottom - top, n + 1 < end && k > 0);
                     }
-                if (ends && p.finishes)
-                    finish(p.result, begin_row, height, column, task.columns);
-                n += wide;
+                    if (ends && p.finishes)
+                        finish(p.result, begin_row + top, bottom - top, first * panel_width,
+                               std::min(p.columns, end * panel_width) - first * panel_width);
+                }
             }
         }
     }

@@ -106,9 +106,9 @@ void multiply_tile(TileTask const& task) {
         for (std::size_t v = 0; v < Vectors; ++v) {
             float const* const p = v < 2 ? b + v * lanes : b + b_next + (v - 2) * lanes;
             column[v] = load(p);
-            // Weights of few rows stream from memory; hardware prefetch stops at every page.
-            if constexpr (Vectors == few_vectors)
-                __builtin_prefetch(p + 24 * panel_width);
+            // Weights of few rows stream from memory; hardware prefetch stops at every page. Other
+            // panels come from the second cache.
+            __builtin_prefetch(p + (Vectors == few_vectors ? 24 : 8) * panel_width);
         }
 #pragma GCC unroll 16
         for (std::size_t r = 0; r < Rows; ++r) {
@@ -151,34 +151,34 @@ inline constexpr auto few_tiles = tile_functions<few_vectors>(std::make_index_se
 
 } // namespace detail
 
+/// At most `tile_rows` rows of A times one panel; `prefetch_next`: the sums of the panel beside it
+/// are continued next.
+inline void multiply_tile_rows(TileTask task, std::size_t rows, bool prefetch_next) {
+    std::size_t const columns = task.columns < panel_width ? task.columns : panel_width;
+    if (prefetch_next)
+        for (std::size_t r = 0; r < rows; ++r)
+            for (std::size_t j = 0; j < panel_width; j += lanes)
+                __builtin_prefetch(task.c + r * task.c_stride + panel_width + j, 1);
+    // Vectors of a panel one after the other where a tile is narrower than a panel.
+    for (std::size_t j = 0; j < columns; j += tile_vectors * lanes) {
+        task.columns = columns - j;
+        detail::full_tiles[rows - 1](task);
+        task.b += tile_vectors * lanes;
+        task.c += tile_vectors * lanes;
+        task.bias += task.bias == nullptr ? 0 : tile_vectors * lanes;
+    }
+}
+
 /// `rows` rows of A times one panel, tile by tile; `task.columns` may exceed nothing but the panel.
 inline void multiply_rows(TileTask task, std::size_t rows) {
     std::size_t const count = (rows + tile_rows - 1) / tile_rows;
-    float const* const b = task.b;
     float const* const a = task.a;
     float* const c = task.c;
-    float const* const bias = task.bias;
-    std::size_t const columns = task.columns < panel_width ? task.columns : panel_width;
-    // Vectors of a panel one after the other where a tile is narrower than a panel.
-    for (std::size_t j = 0; j < columns; j += tile_vectors * lanes) {
-        task.b = b + j;
-        task.bias = bias == nullptr ? nullptr : bias + j;
-        task.columns = columns - j;
-        std::size_t row = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            // Heights differ by one at most: a last tile of two rows would waste most of its time.
-            std::size_t const height = rows * (i + 1) / count - row;
-            task.a = a + row * task.a_stride;
-            task.c = c + row * task.c_stride + j;
-            // The next tile of results comes from far away, unlike the factors.
-            if (i + 1 < count)
-                for (std::size_t r = height; r < 2 * height; ++r) {
-                    __builtin_prefetch(task.c + r * task.c_stride, 1);
-                    __builtin_prefetch(task.c + r * task.c_stride + lanes, 1);
-                }
-            detail::full_tiles[height - 1](task);
-            row += height;
-        }
+    for (std::size_t i = 0; i < count; ++i) {
+        std::size_t const row = rows * i / count;
+        task.a = a + row * task.a_stride;
+        task.c = c + row * task.c_stride;
+        multiply_tile_rows(task, rows * (i + 1) / count - row, false);
     }
 }
 
