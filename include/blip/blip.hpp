@@ -27,6 +27,7 @@
 #include <blip/models/retriever.hpp>
 #include <blip/models/video_question_answerer.hpp>
 #include <blip/models/video_retriever.hpp>
+#include <blip/models/word_heat_maps.hpp>
 #include <blip/networks/captioner_network.hpp>
 #include <blip/networks/pair_network.hpp>
 #include <blip/text/cleaning.hpp>

@@ -15,24 +15,29 @@
 
 namespace blip {
 
-/// Which parts of a picture a text drew on, token by token (Grad-CAM, Selvaraju et al. 2017, on
+/// Which parts of a picture each token of a text drew on (Grad-CAM, Selvaraju et al. 2017, on
 /// cross-attention, as ALBEF and LAVIS do).
-struct HeatMap {
-    std::vector<int> ids;            ///< of the text: [ENC] or [CLS], pieces, [SEP]
+struct TokenMaps {
+    std::vector<int> ids;            ///< of the tokens
     std::vector<std::string> pieces; ///< the same as text
     xt::xtensor<float, 3> tokens;    ///< [ids, grid, grid]: of every token, not scaled, >= 0
-    GridMap words; ///< [grid, grid]: mean over the pieces, without the two specials
-    Match match{}; ///< what the map explains
+    GridMap words;                   ///< [grid, grid]: mean over the tokens that are words
 
-    /// The map of one token.
+    /// The map of one token. Throws ArgumentError when there is no such token.
     GridMap of(std::size_t token) const {
+        if (token >= ids.size())
+            throw ArgumentError(join("heat map: token ", token, " of ", ids.size()));
         auto const grid = tokens.shape()[1];
-        if (token >= tokens.shape()[0])
-            throw ArgumentError(join("heat map: token ", token, " of ", tokens.shape()[0]));
         GridMap map(GridMap::shape_type{grid, grid});
         std::copy_n(tokens.data() + token * grid * grid, grid * grid, map.data());
         return map;
     }
+};
+
+/// Which parts of a picture a text drew on when it was matched: from [ENC] or [CLS] to [SEP]; the
+/// mean is over the pieces between them.
+struct HeatMap : TokenMaps {
+    Match match{}; ///< what the map explains
 };
 
 /// What is asked of `heat_map`.

@@ -79,6 +79,18 @@ public:
                                            *unused, ctx, encoder_, g);
     }
 
+    /// Adds the gradient of the states looked at to `dstates`, from that of the last states: the
+    /// share of the probe's layer and those above it, so all of it for a probe of layer 0.
+    void add_states_gradient(X dlast, decltype(States::states) dstates, Context<B>& ctx) const {
+        Scope scope(ctx.arena);
+        Weights<typename Block::Grad> unused(ctx.engine);
+        auto encoder = encoder_;
+        encoder.gradient = dstates;
+        for (int i = depth - 1; i >= layer_; --i)
+            dlast = block(i).backward(dlast, caches_[static_cast<std::size_t>(i)], *unused, ctx,
+                                      mask_, encoder);
+    }
+
 private:
     using Block = std::remove_cvref_t<decltype(std::declval<Body>().stack.blocks[0])>;
     using Cross = std::remove_cvref_t<decltype(std::declval<Block>().cross.branch)>;
