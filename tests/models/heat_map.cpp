@@ -41,9 +41,15 @@ TEST_CASE("a heat map names its tokens and averages its words") {
     CHECK(*std::max_element(map.tokens.begin(), map.tokens.end()) > 0);
     CHECK(*std::min_element(map.tokens.begin(), map.tokens.end()) >= 0);
 
-    // The middle layer is the default; others differ, and there is no third.
-    CHECK((heat_map(matcher, pixels, text, {.layer = 1}).tokens == map.tokens));
-    CHECK((heat_map(matcher, pixels, text, {.layer = 0}).tokens != map.tokens));
+    CHECK(*std::max_element(map.words.begin(), map.words.end()) > 0);
+
+    // The first of two layers is the default: after the last one only the first token counts.
+    CHECK(middle_layer(12) == 6);
+    CHECK(middle_layer(1) == 0);
+    CHECK((heat_map(matcher, pixels, text, {.layer = 0}).tokens == map.tokens));
+    auto const last = heat_map(matcher, pixels, text, {.layer = 1});
+    CHECK(*std::max_element(last.tokens.begin(), last.tokens.end()) > 0);
+    CHECK(*std::max_element(last.words.begin(), last.words.end()) == 0);
     CHECK_THROWS_AS(heat_map(matcher, pixels, text, {.layer = 2}), ArgumentError);
     CHECK_THROWS_AS(heat_map(matcher, test::noise(2), text), ArgumentError);
     CHECK_THROWS_AS(map.of(7), ArgumentError);

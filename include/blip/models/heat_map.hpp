@@ -40,9 +40,16 @@ struct HeatMap : TokenMaps {
     Match match{}; ///< what the map explains
 };
 
+/// The layer that is looked at where none is named: 6 of 12, and never the last.
+constexpr int middle_layer(int depth) {
+    return std::max(0, std::min(depth / 2, depth - 2));
+}
+
 /// What is asked of `heat_map`.
 struct HeatMapOptions {
-    std::optional<int> layer{}; ///< of the text network, from 0; default: the middle one, 6 of 12
+    /// Of the text network, from 0; default: `middle_layer`. The last one tells of the first token
+    /// alone: no other has a say in the result after it.
+    std::optional<int> layer{};
     FirstToken first_token = FirstToken::enc;
     std::optional<int> max_length{}; ///< as in MatchOptions
 };
@@ -82,8 +89,8 @@ HeatMap heat_map(Matcher<C, B> const& matcher, Pixels const& pixels, std::string
     using Matching = typename Network::Matching;
     using Scalar = HostScalar<B>;
     Network const& network = matcher.network();
-    AttentionProbe<typename Network::Encoder> probe(network.encoder,
-                                                    options.layer.value_or(C::text::depth / 2));
+    AttentionProbe<typename Network::Encoder> probe(
+        network.encoder, options.layer.value_or(middle_layer(C::text::depth)));
     if (pixels.shape()[0] != 1)
         throw ArgumentError(join("heat map: expected one picture, found ", pixels.shape()[0]));
     LoadedModel<Network>::require_pixels(pixels, "heat map");
