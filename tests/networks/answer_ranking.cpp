@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <string>
 
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/backend/reference/reference.hpp>
@@ -196,6 +198,54 @@ TEST_CASE("ranking memory is bounded by the batch") {
         return arena.peak_bytes();
     };
     CHECK(peak(1) < peak(14) / 2);
+}
+
+TEST_CASE("a batch larger than all answers reserves and gives what they need") {
+    Model<Cpu<float>> model;
+    auto const all = answers();
+    auto const usual = model.rank(all, {.keep = 6});
+    auto const huge = model.rank(all, {.keep = 6, .batch = std::numeric_limits<int>::max()});
+    for (std::size_t q = 0; q < questions; ++q)
+        CHECK(same(usual[q], huge[q]));
+}
+
+TEST_CASE("an answer too long for the model is refused whether or not it would be kept") {
+    Model<Reference<double>> model;
+    for (auto first = 0; first < 40; ++first) {
+        auto all = answers();
+        all.push_back(std::vector<int>(600, 4));
+        all.back().front() = dec;
+        all.back()[1] = first;
+        std::string message;
+        try {
+            model.rank(all, {.keep = 1, .batch = std::numeric_limits<int>::max()});
+        } catch (ArgumentError const& error) {
+            message = error.what();
+        }
+        CHECK(message.find("answer 14 has 600 tokens") != std::string::npos);
+    }
+    // As long as the position table is not too long.
+    std::vector<int> longest(sizes::positions, 4);
+    longest.front() = dec;
+    longest.back() = sep;
+    CHECK(model.rank({longest}, {}).front().size() == 1);
+    longest.push_back(sep);
+    CHECK_THROWS_AS(model.rank({longest}, {}), ArgumentError);
+}
+
+TEST_CASE("a model whose numbers are none cannot rank") {
+    double const none = std::numeric_limits<double>::quiet_NaN();
+    Model<Reference<double>> model;
+    auto const spoil = [&](double value) {
+        for_each_parameter(*model.decoder, [&](std::string const& path, auto& parameter) {
+            if (path.starts_with("head."))
+                parameter.data[5] = value;
+        });
+    };
+    spoil(none);
+    CHECK_THROWS_AS(model.rank(answers(), {}), CheckpointError);
+    spoil(std::numeric_limits<double>::infinity());
+    CHECK_THROWS_AS(model.rank(answers(), {}), CheckpointError);
 }
 
 TEST_CASE("ranking says what it cannot rank") {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -67,7 +68,9 @@ private:
 /// their mask (host [questions, length]; empty: all count); `answers` are ids from [DEC] to [SEP].
 /// An answer's score depends neither on the other answers nor on the batch, except under
 /// SmoothingRule::torch_1_10 on the length of the longest. Throws ArgumentError for an empty list,
-/// answers without a token between their ends' ids, and options below 1.
+/// answers without a token between their ends' ids or longer than the model has positions, options
+/// below 1, and more answers at a time than can be kept; CheckpointError where the model's scores
+/// are not numbers.
 template <TextConfig C, Backend B>
 std::vector<std::vector<RankedAnswer>>
 rank_answers(TextDecoder<C, B> const& decoder, Tokens<C::encoder_width, B> states,
@@ -89,11 +92,24 @@ rank_answers(TextDecoder<C, B> const& decoder, Tokens<C::encoder_width, B> state
                                          " is outside the vocabulary of ", C::vocabulary));
         longest = std::max(longest, answers[i].size());
     }
+    // All of them, whatever a question's first stage will keep: an error must not depend on that.
+    for (std::size_t i = 0; i < answers.size(); ++i)
+        if (answers[i].size() > static_cast<std::size_t>(C::positions))
+            throw ArgumentError(join("ranking: answer ", i, " has ", answers[i].size(),
+                                     " tokens with both ends, but the model has only ",
+                                     C::positions, " positions; shorten it"));
     bool const everywhere = options.rule == SmoothingRule::torch_1_10;
 
     Scope scope(ctx.arena);
     auto const questions = static_cast<std::size_t>(states.batch);
-    auto const room = static_cast<std::size_t>(options.batch) * longest;
+    std::size_t const kept = std::min(static_cast<std::size_t>(options.keep), answers.size());
+    // No more than is ever alive: the questions' [DEC], and the words of one group of answers.
+    std::size_t const together =
+        std::min(static_cast<std::size_t>(options.batch), questions * kept);
+    std::size_t const room = together * (longest - 1);
+    if (questions + room > static_cast<std::size_t>(std::numeric_limits<int>::max()))
+        throw ArgumentError(join("ranking: ", together, " answers at a time of up to ", longest,
+                                 " tokens are more than can be kept; lower RankOptions::batch"));
     Session session(decoder, states,
                     std::vector<Prompt>(questions, Prompt::plain({answers.front().front()})),
                     static_cast<int>(questions + room), ctx, mask);
@@ -141,8 +157,13 @@ rank_answers(TextDecoder<C, B> const& decoder, Tokens<C::encoder_width, B> state
         std::vector<double> likely;
         for (auto const& ids : answers)
             likely.push_back(first.logit(ids[1]));
-        TopEntries<double> top(std::min(static_cast<std::size_t>(options.keep), answers.size()));
+        TopEntries<double> top(kept);
         top.offer(likely);
+        if (top.sorted().size() < kept)
+            throw CheckpointError(join("ranking: of ", answers.size(), " answers to question ", q,
+                                       " only ", top.sorted().size(),
+                                       " have a finite score; the model's weights or the picture's "
+                                       "numbers are damaged"));
         for (auto const& [logit, index] : top.sorted()) {
             int const id = answers[static_cast<std::size_t>(index)][1];
             ranking[q].push_back({static_cast<int>(index), -first.loss(id), first.probability(id)});
@@ -167,6 +188,11 @@ rank_answers(TextDecoder<C, B> const& decoder, Tokens<C::encoder_width, B> state
         }
     }
     judge();
+    for (auto const& list : ranking)
+        for (auto const& ranked : list)
+            if (!std::isfinite(ranked.score))
+                throw CheckpointError(join("ranking: the score of answer ", ranked.answer, " is ",
+                                           ranked.score, "; the model's weights are damaged"));
     for (auto& list : ranking)
         std::stable_sort(list.begin(), list.end(),
                          [](auto const& a, auto const& b) { return a.score > b.score; });

@@ -11,7 +11,7 @@
 namespace blip {
 
 /// Replaces the first id of every text, [CLS], by `id`: [ENC] where text looks at a picture, [DEC]
-/// where it is generated (spec: "position 0 is overwritten, not prepended").
+/// where it is generated. The authors' release overwrites it; nothing is put before it.
 inline TokenBatch with_first(TokenBatch batch, int id) {
     for (int item = 0; item < batch.batch && batch.length > 0; ++item)
         batch.ids[static_cast<std::size_t>(item) * static_cast<std::size_t>(batch.length)] = id;
