@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <set>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <blip/core/context.hpp>
@@ -63,29 +66,72 @@ struct Bench {
     }
 };
 
-/// Largest deviation of any parameter's gradient from the expected tensors `prefix` + name,
-/// relative to that tensor's largest entry. Tensors that are zero but for rounding noise are
-/// compared with zero, relative to the largest gradient of all. Parameters without an expected
-/// tensor must be zero. Differences below `rounding` times the largest gradient of all are none: to
-/// be set to a few epsilons of the backend's numbers where a case has gradients so small that only
-/// the rounding of cancelled, far larger terms is left of their digits.
+/// Queries' and keys' gradients so much smaller than those of the values with which they are one
+/// parameter that of their digits, sums of cancelled terms as large as the values', little more
+/// than rounding is left. What is asked of them is said here, case by case; whatever is larger, and
+/// every parameter that is not fused, has to meet the full tolerance.
+struct TinyGradients {
+    double below = 0; ///< largest entry over the fused parameter's largest: smaller ones are tiny
+    double relative = 0; ///< how far a tiny tensor may be off relative to its own largest entry,
+    double rounding = 0; ///< or how far relative to the fused parameter's largest;
+    double cosine = -2;  ///< and in either case how well its direction must agree,
+    double noise = 0;    ///< but where it is below this share of the fused parameter's largest
+    double noise_cosine = -2; ///< only as well as this
+};
+
+/// What a comparison of gradients found.
+struct GradientComparison {
+    double off = 0;                   ///< largest deviation of a tensor that is not tiny
+    std::string worst{};              ///< that tensor
+    std::vector<std::string> tiny;    ///< tensors to which less than the tolerance applied
+    std::vector<std::string> wrong;   ///< tiny ones that miss even that, with how far they are off
+    std::vector<std::string> unasked; ///< expected tensors that belong to no parameter
+    std::size_t compared = 0;         ///< tensors of all parameters
+};
+
+/// The cosine of the angle between two lists of numbers of equal length; 1 where one is zero.
+inline double direction_cosine(std::span<double const> a, std::span<double const> b) {
+    double product = 0, left = 0, right = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        product += a[i] * b[i];
+        left += a[i] * a[i];
+        right += b[i] * b[i];
+    }
+    return left > 0 && right > 0 ? product / std::sqrt(left * right) : 1;
+}
+
+/// Compares the gradient of every parameter with the expected tensor `prefix` + name, relative to
+/// that tensor's largest entry, and finds out which expected tensors no parameter asked for.
+/// Tensors that are zero but for rounding noise are compared with zero, relative to the largest
+/// gradient of all. Parameters without an expected tensor must be zero.
 template <class GradientWeights, class Bench, class Names>
-double gradient_difference(GradientWeights& gradient, Bench& bench, GoldenTensors const& expected,
-                           std::string const& prefix, Names const& names, std::string& worst,
-                           double rounding = 0) {
+GradientComparison compare_gradients(GradientWeights& gradient, Bench& bench,
+                                     GoldenTensors const& expected, std::string const& prefix,
+                                     Names const& names, TinyGradients const& allowed) {
+    using Network = std::remove_cvref_t<decltype(*gradient)>;
+    GradientComparison result;
     double largest = 0;
     for (auto const& name : expected.names())
         if (name.starts_with(prefix))
             for (double v : expected[name].values)
                 largest = std::max(largest, std::abs(v));
-    double difference = 0;
+    std::set<std::string> asked;
     for_each_parameter(*gradient, [&](std::string const& path, auto& parameter) {
         using P = std::remove_cvref_t<decltype(parameter)>;
         auto const ours = bench.get(parameter.data, P::size);
         auto const parts = names(path);
         auto const part_size = ours.size() / parts.size();
+        double fused = 0;
+        for (auto const& part : parts)
+            if (expected.has(prefix + part))
+                for (double v : expected[prefix + part].values)
+                    fused = std::max(fused, std::abs(v));
         for (std::size_t i = 0; i < parts.size(); ++i) {
             std::span const slice(ours.data() + i * part_size, part_size);
+            asked.insert(prefix + parts[i]);
+            for (auto const& other : tied_names_of<Network>(parts[i]))
+                asked.insert(prefix + other);
+            ++result.compared;
             double here = 0;
             double most = 0;
             std::vector<double> wanted(part_size, 0.0);
@@ -97,17 +143,39 @@ double gradient_difference(GradientWeights& gradient, Bench& bench, GoldenTensor
                 for (double v : slice)
                     here = std::max(here, std::abs(v) / largest);
             } else {
-                here = relative_difference(slice, wanted);
-                if (here * most <= rounding * largest)
-                    here = 0;
+                here = relative_difference(slice, std::span<double const>(wanted));
+                if (most < allowed.below * fused) {
+                    result.tiny.push_back(parts[i]);
+                    double const wanted_cosine =
+                        most < allowed.noise * fused ? allowed.noise_cosine : allowed.cosine;
+                    double const cosine = here < HUGE_VAL ? direction_cosine(slice, wanted) : -2;
+                    if (!((here <= allowed.relative || here * most <= allowed.rounding * fused) &&
+                          cosine > wanted_cosine))
+                        result.wrong.push_back(join(parts[i], ": off by ", here, " of ", most,
+                                                    " beside ", fused, ", cosine ", cosine));
+                    continue;
+                }
             }
-            if (!(here <= difference)) {
-                difference = here;
-                worst = parts[i];
+            if (!(here <= result.off)) {
+                result.off = here;
+                result.worst = parts[i];
             }
         }
     });
-    return difference;
+    for (auto const& name : expected.names())
+        if (name.starts_with(prefix) && !asked.contains(name))
+            result.unasked.push_back(name);
+    return result;
+}
+
+/// The largest deviation of any gradient where none is tiny; infinite when an expected tensor was
+/// compared with nothing.
+template <class GradientWeights, class Bench, class Names>
+double gradient_difference(GradientWeights& gradient, Bench& bench, GoldenTensors const& expected,
+                           std::string const& prefix, Names const& names, std::string& worst) {
+    auto const found = compare_gradients(gradient, bench, expected, prefix, names, {});
+    worst = found.unasked.empty() ? found.worst : found.unasked.front() + " (no parameter's)";
+    return found.unasked.empty() ? found.off : HUGE_VAL;
 }
 
 } // namespace blip::test
