@@ -28,6 +28,16 @@ auto authors_answerer() {
     return QuestionAnswerer<config::golden_vqa, B>::load(test::golden_file("vqa", ""));
 }
 
+/// The recorded questions, made from their texts, [ENC] first.
+void check_question_batch(Tokenizer const& tokenizer) {
+    auto const texts = test::golden_json("vqa")["questions"].get<std::vector<std::string>>();
+    test::GoldenTensors const inputs("vqa", "inputs.safetensors");
+    auto const batch =
+        with_first(tokenizer.encode_batch(texts), tokenizer.vocabulary().special().enc);
+    CHECK(std::ranges::equal(batch.ids, inputs.integers("question_ids")));
+    CHECK(std::ranges::equal(batch.mask, inputs.integers("question_mask")));
+}
+
 /// The recorded batch of answers, made from their texts.
 void check_answer_batch(Tokenizer const& tokenizer) {
     auto const json = test::golden_json("vqa");
@@ -56,6 +66,7 @@ void check_authors_answers(double tolerance) {
     CHECK(answerer.settings().compatibility == Compatibility::salesforce);
     CHECK(answerer.report().extra.empty());
     check_answer_batch(answerer.tokenizer());
+    check_question_batch(answerer.tokenizer());
     auto const json = test::golden_json("vqa");
     int number = 0;
     for (auto const& call : test::golden_json("vqa", "generate.json")) {
@@ -133,12 +144,27 @@ void check_authors_ranking(double tolerance) {
 #endif
 
 #if BLIP_HAS_GOLDEN_HF_VQA
+/// The recorded answers of the port's training batch, made from their texts. It leaves [CLS] first
+/// and does not learn padding.
+void check_labels(Tokenizer const& tokenizer) {
+    auto const texts = test::golden_json("hf_vqa")["labels_text"].get<std::vector<std::string>>();
+    test::GoldenTensors const inputs("hf_vqa", "inputs.safetensors");
+    auto const batch = tokenizer.encode_batch(texts);
+    CHECK(std::ranges::equal(batch.ids, inputs.integers("decoder_input_ids")));
+    CHECK(std::ranges::equal(batch.mask, inputs.integers("decoder_attention_mask")));
+    auto const labels = inputs.integers("labels");
+    REQUIRE(labels.size() == batch.ids.size());
+    for (std::size_t i = 0; i < labels.size(); ++i)
+        CHECK(labels[i] == (batch.mask[i] ? batch.ids[i] : ignored_target));
+}
+
 template <class B>
 void check_port_answers() {
     auto const answerer =
         QuestionAnswerer<config::golden_hf_vqa, B>::load(test::golden_file("hf_vqa", "model"));
     CHECK(answerer.settings().compatibility == Compatibility::hugging_face);
     CHECK(answerer.report().extra.empty());
+    check_labels(answerer.tokenizer());
     auto const json = test::golden_json("hf_vqa");
     auto const& special = answerer.tokenizer().vocabulary().special();
     int number = 0;
@@ -151,6 +177,11 @@ void check_port_answers() {
             for (auto const& id : row)
                 wanted.push_back(id.get<int>());
         CHECK(tokens.ids == wanted);
+        std::vector<unsigned char> wanted_mask;
+        for (auto const& row : call["attention_mask"])
+            for (auto const& mark : row)
+                wanted_mask.push_back(mark.get<unsigned char>());
+        CHECK(tokens.mask == wanted_mask);
         auto const options = test::golden_options<AnswerOptions>(call["generate"]);
         test::check_port_texts(
             answerer.answer(golden_pictures("hf_vqa", "pixel_values", call["questions"]), texts,

@@ -1,5 +1,7 @@
 #include <support/catch.hpp>
 
+#include <algorithm>
+
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/backend/reference/reference.hpp>
 #include <blip/model/golden_cases.hpp>
@@ -70,6 +72,13 @@ void check_matcher(MatchCase const& names, double tolerance) {
         compare("text_features", matcher.text_embeddings(texts));
     compare(expected.has("image_embeds") ? "image_embeds" : "itm_last_hidden_state",
             matcher.encode(pixels));
+    if (expected.has("itc_last_hidden_state"))
+        compare("itc_last_hidden_state", matcher.encode(pixels));
+    auto const tokens = matcher.tokenizer().encode_batch(
+        texts, {.padding = Padding::max_length,
+                .max_length = static_cast<int>(inputs[names.ids].shape[1])});
+    CHECK(std::ranges::equal(tokens.ids, inputs.integers(names.ids)));
+    CHECK(std::ranges::equal(tokens.mask, inputs.integers(names.mask)));
 
     // The recorded ids, padded as the reference pads them.
     test::Bench<B> bench;
