@@ -160,6 +160,18 @@ bool dispatch(std::int64_t found, std::integer_sequence<int, Widths...>, auto co
 
 } // namespace
 
+TEST_CASE("the share of the soft targets rises in a straight line and stays") {
+    // Steps 1 to 3 of the recorded pre-training: two epochs of 4 batches up to 0.4.
+    CHECK(ramped_alpha(0.4, 1, 8) == Approx(0.05));
+    CHECK(ramped_alpha(0.4, 2, 8) == Approx(0.1));
+    CHECK(ramped_alpha(0.4, 3, 8) == Approx(0.15));
+    CHECK(ramped_alpha(0.4, 0, 8) == 0);
+    CHECK(ramped_alpha(0.4, 7, 8) < 0.4);
+    CHECK(ramped_alpha(0.4, 8, 8) == 0.4);
+    CHECK(ramped_alpha(0.4, 1000000, 8) == 0.4);
+    CHECK(ramped_alpha(0.4, 0, 0) == 0.4);
+}
+
 TEST_CASE("the contrastive loss's gradient is its derivative, the temperature's included") {
     check(0);
     check(0.4);

@@ -1,5 +1,9 @@
 #include <support/catch.hpp>
 
+#include <cmath>
+#include <cstdint>
+#include <iterator>
+
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/backend/reference/reference.hpp>
 #include <blip/model/golden_cases.hpp>
@@ -41,7 +45,30 @@ void check(test::TrainingTolerance const& tolerance) {
         });
 }
 
+/// The recorded shares of the momentum distribution lie on one ramp.
+void check_ramp() {
+    auto const json = test::golden_json(name_of_case);
+    auto const steps = json["steps"];
+    if (steps.size() < 2)
+        return;
+    auto const alpha = [&](std::size_t i) { return steps[i]["alpha"].get<double>(); };
+    double const rise = alpha(1) - alpha(0);
+    if (!(rise > 0))
+        return; // recorded after the ramp
+    // Any ramp that rises as fast goes through them; one of ten times the length has an end.
+    auto const first = std::llround(alpha(0) / rise);
+    auto const length = first + 10 * std::ssize(steps);
+    for (std::size_t i = 0; i < steps.size(); ++i)
+        CHECK(alpha(i) == Approx(ramped_alpha(rise * static_cast<double>(length),
+                                              first + static_cast<std::int64_t>(i), length))
+                              .epsilon(1e-9));
+}
+
 } // namespace
+
+TEST_CASE("recorded shares of the momentum distribution rise as the ramp does", "[golden]") {
+    check_ramp();
+}
 
 TEST_CASE("three steps of pre-training agree with the authors' release", "[golden]") {
     SECTION("Reference<double>") {

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include <blip/io/load_weights.hpp>
 #include <blip/io/model_config.hpp>
+#include <blip/io/model_folder.hpp>
+#include <blip/io/vocabulary_files.hpp>
 #include <blip/networks/alignment.hpp>
 #include <blip/text/wordpiece.hpp>
 #include <blip/train/adamw.hpp>
@@ -40,6 +44,7 @@ struct StateDifference {
     double loose_share = 0;
     double loose_most = 0;
     std::string worst;
+    std::vector<std::string> wholly_loose; ///< tensors more than half of which was let off
     int compared = 0;
 };
 
@@ -64,6 +69,7 @@ StateDifference state_difference(Weights<Network> const& weights, Bench& bench,
             double scale = 0;
             for (double const v : wanted)
                 scale = std::max(scale, std::abs(v));
+            std::ptrdiff_t here = 0; // let off in this tensor
             for (std::size_t j = 0; j < size; ++j) {
                 if (tolerance.skip_key_biases && is_key_bias(parts[i], j, size))
                     continue;
@@ -71,14 +77,18 @@ StateDifference state_difference(Weights<Network> const& weights, Bench& bench,
                 double const off = std::abs(ours[i * size + j] - wanted[j]);
                 if (!(off <= tolerance.relative * scale) && off <= tolerance.loose_bound) {
                     ++loose;
+                    ++here;
                     result.loose_most = std::max(result.loose_most, off);
                     continue;
                 }
-                if (!(off / scale <= result.relative)) {
-                    result.relative = off / scale;
+                double const relative = scale > 0 ? off / scale : off;
+                if (!(relative <= result.relative)) {
+                    result.relative = relative;
                     result.worst = parts[i];
                 }
             }
+            if (2 * here > static_cast<std::ptrdiff_t>(size) && here > 0)
+                result.wholly_loose.push_back(parts[i]);
             ++result.compared;
         }
     });
@@ -147,7 +157,33 @@ struct TrainingRun {
         INFO(what);
         CHECK(relative_difference(ours, expected[step + "." + what].values) < tolerance.relative);
     }
+    /// Unit vectors against the projections that they are the directions of.
+    void same_direction(std::vector<double> const& ours, std::string const& what) const {
+        INFO(what);
+        auto const tensor = expected[step + "." + what];
+        auto wanted = tensor.values;
+        auto const width = static_cast<std::size_t>(tensor.shape.back());
+        for (std::size_t row = 0; row < wanted.size(); row += width) {
+            double square = 0;
+            for (std::size_t i = row; i < row + width; ++i)
+                square += wanted[i] * wanted[i];
+            for (std::size_t i = row; i < row + width; ++i)
+                wanted[i] /= std::sqrt(square);
+        }
+        CHECK(relative_difference(ours, wanted) < tolerance.relative);
+    }
 };
+
+/// The recorded ids of a step are what its captions give, padded as in training.
+inline void check_captions(nlohmann::json const& captions, GoldenTensors const& inputs,
+                           std::string const& step, Tokenizer const& tokenizer) {
+    auto const recorded = golden_text(inputs, step);
+    auto const batch =
+        tokenizer.encode_batch(captions.get<std::vector<std::string>>(),
+                               {.padding = Padding::max_length, .max_length = recorded.length});
+    CHECK(batch.ids == recorded.ids);
+    CHECK(batch.mask == recorded.mask);
+}
 
 /// Runs the recorded optimizer steps of a case and compares losses, outputs, negatives' weights,
 /// gradients of every parameter, and the state afterwards: parameters, momentum parameters, queues,
@@ -170,6 +206,8 @@ void check_training(std::string const& name_of_case, TrainingTolerance const& to
     auto const file = TensorFile::open(golden_file(name_of_case, "weights.pth"));
     auto const settings =
         read_settings(JsonDocument::open(golden_file(name_of_case, "config.json")));
+
+    auto const tokenizer = load_tokenizer(ModelFolder::open(golden_file(name_of_case, "")));
 
     Weights<Network> weights(engine);
     load_weights(weights, engine, file);
@@ -202,6 +240,7 @@ void check_training(std::string const& name_of_case, TrainingTolerance const& to
         else
             ids.clear();
         state.begin_step(engine, weights, json["momentum"].get<double>());
+        check_captions(recorded["captions"], inputs, step, tokenizer);
         auto const image = inputs[step + ".image"];
         TrainingRun<Network> run{bench,
                                  expected,
@@ -218,6 +257,12 @@ void check_training(std::string const& name_of_case, TrainingTolerance const& to
         loss(*weights, run);
         auto const& aligned = run.cache.alignment;
         run.same(bench.get(aligned.match_logits), "output.itm_head");
+        // The teacher's are of its weights after this step's update, not before.
+        auto const& [teacher_image, teacher_text] = aligned.contrastive.keys.batch;
+        run.same_direction(bench.get(aligned.online.image), "output.vision_proj");
+        run.same_direction(bench.get(aligned.online.text), "output.text_proj");
+        run.same_direction(bench.get(teacher_image), "output.vision_proj_m");
+        run.same_direction(bench.get(teacher_text), "output.text_proj_m");
         run.same(aligned.text_weights, "weights_i2t");
         run.same(aligned.image_weights, "weights_t2i");
 
@@ -243,6 +288,7 @@ void check_training(std::string const& name_of_case, TrainingTolerance const& to
                                      << off.loose_most);
             CHECK(off.relative <= allowed.relative);
             CHECK(off.loose_share <= allowed.loose_share);
+            CHECK(off.wholly_loose == std::vector<std::string>{});
             CHECK(off.compared > 0);
         };
         compare(weights, online);
