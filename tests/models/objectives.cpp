@@ -1,8 +1,12 @@
 #include <support/catch.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
+#include <fstream>
+#include <limits>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <blip/backend/cpu/cpu.hpp>
@@ -178,6 +182,111 @@ TEST_CASE("batches that do not fit the queue are refused before anything changes
         ArgumentError);
     CHECK(numbers(trainer) == before);
 }
+
+TEST_CASE("batches that cannot be learnt from are refused before anything changes", "[golden]") {
+    Recorded const recorded("pretrain_train");
+    auto trainer = Trainer::load(test::golden_file(recorded.name, ""));
+    auto const pixels = recorded.pixels(0);
+    auto const captions = recorded.captions(0);
+    auto const good = recorded.options(0);
+    trainer.step(pixels, captions, good);
+    auto const before = numbers(trainer);
+    auto const gradient = test::parameter_values(trainer.gradient(), trainer.engine());
+    auto const refused = [&](Pixels const& some, auto const& text, StepOptions const& options) {
+        CHECK_THROWS_AS(trainer.step(some, text, options), ArgumentError);
+        CHECK(numbers(trainer) == before);
+        CHECK(test::parameter_values(trainer.gradient(), trainer.engine()) == gradient);
+        CHECK(trainer.steps() == 1);
+    };
+    refused(items_of(pixels, 0, 1), std::vector<std::string>{captions[0]}, {});
+    for (double const share : {-0.1, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
+        auto options = good;
+        options.alpha = share;
+        refused(pixels, captions, options);
+        options = good;
+        options.momentum = share;
+        refused(pixels, captions, options);
+    }
+    for (auto const chosen : {&Negatives::image_for_text, &Negatives::text_for_image}) {
+        auto options = good;
+        ((*options.negatives).*chosen).push_back(0);
+        refused(pixels, captions, options);
+        for (int const outside : {-1, static_cast<int>(captions.size())}) {
+            options = good;
+            ((*options.negatives).*chosen).back() = outside;
+            refused(pixels, captions, options);
+        }
+    }
+    auto const batch = static_cast<int>(captions.size());
+    auto const text = [&](int length, int id) {
+        auto const count = static_cast<std::size_t>(batch * length);
+        return TokenBatch{std::vector<int>(count, id), std::vector<unsigned char>(count, 1), batch,
+                          length};
+    };
+    refused(pixels, text(config::golden_pretrain_train::text::positions + 1, 0), good);
+    refused(pixels, text(4, config::golden_pretrain_train::text::vocabulary), good);
+    refused(pixels, text(4, -1), good);
+    refused(pixels, text(0, 0), good);
+    auto ragged = text(4, 0);
+    ragged.mask.pop_back();
+    refused(pixels, ragged, good);
+    trainer.step(pixels, captions, good);
+    CHECK(trainer.steps() == 2);
+}
+
+TEST_CASE("the old rule of label smoothing can be chosen for pre-training", "[golden]") {
+    Recorded const recorded("pretrain_train");
+    auto const& step = recorded.json["steps"][0];
+    if (!step.contains("loss_lm_with_torch_1_10_0"))
+        return;
+    auto trainer = Trainer::load(test::golden_file(recorded.name, ""));
+    auto options = recorded.options(0);
+    options.rule = SmoothingRule::torch_1_10;
+    CHECK(trainer.step(recorded.pixels(0), recorded.captions(0), options).language_modeling ==
+          Approx(step["loss_lm_with_torch_1_10_0"].get<double>()).epsilon(1e-4));
+}
+
+static_assert(default_drop_path<config::vit_large<384>>() == 0.1);
+static_assert(default_drop_path<config::vit_base<384>>() == 0);
+
+TEST_CASE("dropout and stochastic depth act in both networks and are named by the seed",
+          "[golden]") {
+    Recorded const recorded("pretrain_train");
+    auto const plain = Trainer::load(test::golden_file(recorded.name, ""));
+    CHECK(plain.weights()->vision.stack.blocks.back().mlp.drop_path.probability ==
+          default_drop_path<config::golden_pretrain_train::vision>());
+    auto const run = [&](double dropout, double drop_path, std::uint64_t seed) {
+        Folder const folder(recorded.name);
+        fs::copy_file(test::golden_file(recorded.name, "weights.pth"),
+                      folder.path() / "weights.pth");
+        auto json = test::golden_json(recorded.name, "config.json");
+        json["text_config"]["hidden_dropout_prob"] = dropout;
+        json["text_config"]["attention_probs_dropout_prob"] = dropout;
+        std::ofstream(folder.path() / "config.json") << json;
+        ObjectiveOptions<Cpu<float>> options;
+        options.drop_path = drop_path;
+        options.seed = seed;
+        auto trainer = Trainer::load(folder.path(), options);
+        auto const losses =
+            trainer.step(recorded.pixels(0), recorded.captions(0), recorded.options(0));
+        // The columns that this step wrote are the teacher's features.
+        auto const& queue = trainer.state().queue;
+        std::vector<std::vector<float>> parts;
+        for (auto const part : {queue.image(), queue.text()})
+            parts.emplace_back(part.data, part.data + queue.size);
+        auto const gradient = test::parameter_values(trainer.gradient(), trainer.engine());
+        return std::tuple{losses.total(), parts[0], parts[1], gradient};
+    };
+    CHECK(run(0.3, 0.5, 1) == run(0.3, 0.5, 1));
+    auto const [loss, images, texts, gradient] = run(0.3, 0.5, 1);
+    auto const [other_loss, other_images, other_texts, other_gradient] = run(0.3, 0.5, 2);
+    CHECK(loss != other_loss);
+    CHECK(images != other_images);
+    CHECK(texts != other_texts);
+    CHECK(gradient != other_gradient);
+    // Without both of them the seed says nothing.
+    CHECK(run(0, 0, 1) == run(0, 0, 2));
+}
 #endif
 
 #if BLIP_HAS_GOLDEN_RETRIEVAL_TRAIN
@@ -205,6 +314,16 @@ TEST_CASE("a retrieval objective's first step from captions agrees with the auth
     CHECK_THROWS_AS(
         objective.step(recorded.pixels(0), recorded.captions(0), std::span(few).first(1), {}),
         ArgumentError);
+    auto const before = numbers(objective);
+    std::vector<std::int64_t> const one_picture(few.size(), 7);
+    CHECK(message([&] {
+              objective.step(recorded.pixels(0), recorded.captions(0), one_picture);
+          }).find("at least two different pictures") != std::string::npos);
+    auto unknown = few;
+    unknown.back() = unknown_picture;
+    CHECK_THROWS_AS(objective.step(recorded.pixels(0), recorded.captions(0), unknown),
+                    ArgumentError);
+    CHECK(numbers(objective) == before);
 }
 
 #if BLIP_HAS_GOLDEN_PRETRAIN_TRAIN

@@ -32,6 +32,17 @@ concept VisionConfig = requires {
 }
 &&sizes_are_positive<C>&& heads_divide_width<C>&& patches_tile_image<C>&& recompute_fits_depth<C>;
 
+/// The end of the stochastic depth ramp that a vision transformer is trained with unless the caller
+/// says otherwise: its `drop_path` where it has one; else 0.1 from ViT-L's width on, which the
+/// authors' release always trains so, and 0 below.
+template <VisionConfig C>
+constexpr double default_drop_path() {
+    if constexpr (requires { C::drop_path; })
+        return C::drop_path;
+    else
+        return C::width >= 1024 ? 0.1 : 0.0;
+}
+
 /// Sizes of a text network: `vocabulary` (with [DEC] and [ENC]), `positions`, `width`, `depth`,
 /// `heads`, `hidden`, `encoder_width` (of the states its cross-attention looks at), `recompute`.
 template <class C>

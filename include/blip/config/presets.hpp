@@ -32,11 +32,12 @@ struct vit_base {
     static constexpr int recompute = 0;
 };
 
-/// ViT-L/16.
+/// ViT-L/16. It is always trained with stochastic depth.
 template <int Image>
 struct vit_large {
     static constexpr int image = Image, patch = 16, width = 1024, depth = 24, heads = 16,
                          hidden = 4096;
+    static constexpr double drop_path = 0.1;
     static constexpr int recompute = 0;
 };
 
@@ -74,6 +75,11 @@ struct with_queue : Sizes {
     static constexpr int queue = Queue;
 };
 
+/// The paper's sizes at the image sizes that it trains at, for which no checkpoint was published or
+/// none under another name.
+using vqa_large = large<480>;     ///< visual question answering with ViT-L
+using vqa_large_384 = large<384>; ///< the same at the port's picture size
+
 using pretrain_base = with_queue<base<224>>;
 using pretrain_large = with_queue<large<224>>;
 using retrieval_base = with_queue<base<384>>;
@@ -84,6 +90,11 @@ using caption_models = ModelList<caption_base, caption_large, base<224>, large<2
 
 /// The NLVR2 model, model_base_nlvr.pth: text layers from the seventh on merge.
 struct nlvr_base : base<384> {
+    static constexpr int merge_from = 6;
+};
+
+/// The same with ViT-L, of which no checkpoint was published.
+struct nlvr_large : large<384> {
     static constexpr int merge_from = 6;
 };
 
@@ -110,7 +121,8 @@ using features_large = large<224>; ///< model_large.pth
 using feature_models = ModelList<features_base, features_large, base<384>, large<384>>;
 
 static_assert(CaptionConfig<caption_base> && CaptionConfig<caption_large>);
-static_assert(PairConfig<nlvr_base>);
+static_assert(CaptionConfig<vqa_large> && CaptionConfig<base<224>> && CaptionConfig<large<224>>);
+static_assert(PairConfig<nlvr_base> && PairConfig<nlvr_large>);
 static_assert(MatchingConfig<matching_base> && MatchingConfig<matching_large>);
 static_assert(MatchingConfig<features_base> && MatchingConfig<features_large>);
 

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <blip/losses/language_modeling.hpp>
 #include <blip/models/loaded_model.hpp>
 #include <blip/networks/alignment.hpp>
 
@@ -34,7 +35,9 @@ struct ObjectiveOptions {
     /// To start from a checkpoint of another task: what it lacks is initialised from this seed, and
     /// `report().fresh` names it. Not set: an error.
     std::optional<std::uint64_t> fresh_seed{};
-    double drop_path = 0;    ///< end of the ramp; the published recipes use 0.1 with ViT-L
+    /// End of the stochastic depth ramp, of trained and momentum network. Default: what the picture
+    /// network is trained with, 0.1 for ViT-L and 0 for ViT-B (see `default_drop_path`).
+    std::optional<double> drop_path{};
     std::uint64_t seed = 42; ///< of dropout, negatives and fresh queues
 };
 
@@ -43,6 +46,8 @@ struct StepOptions {
     double alpha = 0.4;                   ///< see `ramped_alpha`
     double momentum = 0.995;              ///< of the teacher
     std::optional<Negatives> negatives{}; ///< in place of drawing them
+    /// Which tokens the language-modelling loss smooths over (pre-training only).
+    SmoothingRule rule = SmoothingRule::ignore_padding;
 };
 
 /// What training with a momentum teacher and a queue holds: weights, their gradient, teacher,
@@ -113,28 +118,32 @@ protected:
                                                      .engine = options.engine,
                                                      .fresh_seed = options.fresh_seed})),
           gradient_(model_->engine), seed_(options.seed) {
-        set_drop_path(model_->weights->vision, options.drop_path);
+        set_drop_path(model_->weights->vision,
+                      options.drop_path.value_or(default_drop_path<typename config::vision>()));
         state_.emplace(model_->engine, model_->weights, split({seed_, 0}, 0));
         restore(folder.weights, options.momentum);
     }
 
-    /// Losses of a batch and their gradient. `loss(images, cache, ctx)` computes the losses.
+    /// Losses of a batch and their gradient. `loss(images, cache, ctx)` computes the losses. All
+    /// that can be wrong with a batch is refused before teacher, temperature or gradient change.
     template <class Loss>
     auto run_step(Pixels const& pixels, TokenBatch const& text, std::string_view who,
-                  std::span<std::int64_t const> ids, double momentum, Loss const& loss) {
+                  std::span<std::int64_t const> ids, StepOptions const& options, Loss const& loss) {
         LoadedModel<Network>::require_pixels(pixels, who);
         int const batch = static_cast<int>(pixels.shape()[0]);
         if (text.batch != batch || (has_ids && std::ssize(ids) != batch))
             throw ArgumentError(join(who, ": ", batch, " pictures, ", text.batch, " captions",
                                      has_ids ? join(", ", ids.size(), " ids") : std::string{},
                                      "; expected equal numbers"));
+        require_text(text, who);
+        require_choices(batch, ids, options, who);
         state_->queue.require_room(batch);
         auto loan = model_->workspaces.borrow();
         auto ctx = loan.context(Keep::everything);
         ctx.mode = Mode::train;
         ctx.random = split({seed_, 1}, static_cast<std::uint64_t>(steps_));
         gradient_.zero(ctx.engine);
-        state_->begin_step(ctx.engine, model_->weights, momentum);
+        state_->begin_step(ctx.engine, model_->weights, options.momentum);
         auto const size = static_cast<std::ptrdiff_t>(pixels.size());
         typename Network::Images const images{ctx.take(size), batch};
         B::upload(ctx.engine, images.data, pixels.data(), size);
@@ -155,6 +164,52 @@ protected:
     SpecialIds const& special() const { return model_->special(); }
 
 private:
+    static void require_text(TokenBatch const& text, std::string_view who) {
+        auto const count = static_cast<std::size_t>(text.batch) *
+                           static_cast<std::size_t>(std::max(0, text.length));
+        if (text.length < 1 || text.ids.size() != count || text.mask.size() != count)
+            throw ArgumentError(join(who, ": ", text.ids.size(), " ids and ", text.mask.size(),
+                                     " marks of a mask for ", text.batch, " texts of ", text.length,
+                                     " tokens"));
+        if (text.length > config::text::positions)
+            throw ArgumentError(join(who, ": captions of ", text.length,
+                                     " tokens, but the model has only ", config::text::positions,
+                                     " positions; shorten them"));
+        for (int const id : text.ids)
+            if (id < 0 || id >= config::text::vocabulary)
+                throw ArgumentError(join(who, ": id ", id, " is outside the vocabulary of ",
+                                         config::text::vocabulary));
+    }
+
+    /// Shares and hard negatives: every picture needs another one to be told from.
+    static void require_choices(int batch, std::span<std::int64_t const> ids,
+                                StepOptions const& options, std::string_view who) {
+        for (auto const& [name, share] :
+             {std::pair{"alpha", options.alpha}, std::pair{"momentum", options.momentum}})
+            if (!(share >= 0 && share <= 1))
+                throw ArgumentError(join(who, ": ", name, " is ", share, ", expected 0 to 1"));
+        if (std::ranges::count(ids, unknown_picture) > 0)
+            throw ArgumentError(join(who, ": a picture has the id ", unknown_picture,
+                                     ", which marks unknown pictures"));
+        if (!options.negatives) {
+            bool const alike =
+                has_ids ? std::ranges::count(ids, ids.front()) == std::ssize(ids) : batch < 2;
+            if (alike)
+                throw ArgumentError(join(who, ": no picture of the batch, ", batch,
+                                         " in all, has a negative in it; a batch needs at least "
+                                         "two different pictures"));
+            return;
+        }
+        for (auto const* chosen :
+             {&options.negatives->image_for_text, &options.negatives->text_for_image}) {
+            bool const valid =
+                std::ranges::all_of(*chosen, [&](int i) { return i >= 0 && i < batch; });
+            if (std::ssize(*chosen) != batch || !valid)
+                throw ArgumentError(join(who, ": the given negatives must be ", batch,
+                                         " numbers from 0 to ", batch - 1));
+        }
+    }
+
     static std::vector<std::string> teacher_names(std::string const& path) {
         return checkpoint_names("teacher." + path, Naming::original);
     }

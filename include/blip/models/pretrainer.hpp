@@ -32,7 +32,8 @@ public:
 
     /// One step without the optimizer's: losses of a batch, their gradient in `gradient()`, teacher
     /// and queue moved on. `pixels` [n, 3, image_size, image_size] normalised, n at least 2. Throws
-    /// ArgumentError when sizes differ or when n does not divide the queue's length.
+    /// ArgumentError, with nothing changed, when sizes differ, when n does not divide the queue's
+    /// length, or for shares and negatives that cannot be.
     PretrainingLosses step(Pixels const& pixels, std::span<std::string const> captions,
                            StepOptions const& options = {}) {
         return step(pixels, this->tokenize(captions, text_length), options);
@@ -40,15 +41,16 @@ public:
     PretrainingLosses step(Pixels const& pixels, TokenBatch const& text,
                            StepOptions const& options = {}) {
         return this->run_step(
-            pixels, text, "pre-training", {}, options.momentum,
+            pixels, text, "pre-training", {}, options,
             [&](typename Network::Images images, typename Network::Cache& cache, Context<B>& ctx) {
                 auto const& special = this->special();
-                return this->weights()->loss(images, text, special.enc, special.dec, this->state(),
-                                             {.alpha = options.alpha,
-                                              .rule = NegativeRule::momentum,
-                                              .negatives = options.negatives},
-                                             {.smoothing = this->settings().label_smoothing}, cache,
-                                             ctx);
+                return this->weights()->loss(
+                    images, text, special.enc, special.dec, this->state(),
+                    {.alpha = options.alpha,
+                     .rule = NegativeRule::momentum,
+                     .negatives = options.negatives},
+                    {.smoothing = this->settings().label_smoothing, .rule = options.rule}, cache,
+                    ctx);
             });
     }
 

@@ -38,8 +38,9 @@ public:
 
     /// One step without the optimizer's: losses of a batch, their gradient in `gradient()`, teacher
     /// and queue moved on. `pixels` [n, 3, image_size, image_size] normalised; `ids` [n]: the same
-    /// number for the same picture. Throws ArgumentError when sizes differ, when n does not divide
-    /// the queue's length, or when a picture has no other picture in its batch.
+    /// number for the same picture. Throws ArgumentError, with nothing changed, when sizes differ,
+    /// when n does not divide the queue's length, when a batch is one picture only, or for shares
+    /// and negatives that cannot be.
     AlignmentLosses step(Pixels const& pixels, std::span<std::string const> captions,
                          std::span<std::int64_t const> ids, StepOptions const& options = {}) {
         return step(pixels, this->tokenize(captions, text_length), ids, options);
@@ -47,7 +48,7 @@ public:
     AlignmentLosses step(Pixels const& pixels, TokenBatch const& text,
                          std::span<std::int64_t const> ids, StepOptions const& options = {}) {
         return this->run_step(
-            pixels, text, "retrieval objective", ids, options.momentum,
+            pixels, text, "retrieval objective", ids, options,
             [&](typename Network::Images images, typename Network::Cache& cache, Context<B>& ctx) {
                 return this->weights()->loss(images, text, this->special().enc, this->state(),
                                              {.alpha = options.alpha,

@@ -30,13 +30,15 @@ struct nothing {
 };
 } // namespace share
 
-/// One of the policies of `share`; embeddings and feed-forward are `rest`.
+/// One of the policies of `share`, or a type of another name that says the same; embeddings and
+/// feed-forward are `rest`. Without them nothing is shared, and with them at least one attention.
 template <class S>
 concept Sharing = requires {
     { S::self_attention } -> std::convertible_to<bool>;
     { S::cross_attention } -> std::convertible_to<bool>;
     { S::rest } -> std::convertible_to<bool>;
-};
+}
+&&(bool(S::rest) == (S::self_attention || S::cross_attention));
 
 namespace detail {
 
@@ -67,9 +69,10 @@ struct OwnCrossAttention {
 template <TextConfig C, Backend B, Sharing Share>
 struct TiedDecoder;
 
-template <TextConfig C, Backend B>
-struct TiedDecoder<C, B, share::everything> {
-    using Grad = TiedDecoder<C, typename B::gradient, share::everything>;
+template <TextConfig C, Backend B, Sharing Share>
+    requires(Share::self_attention&& Share::cross_attention) //
+struct TiedDecoder<C, B, Share> {
+    using Grad = TiedDecoder<C, typename B::gradient, Share>;
 
     typename TextDecoder<C, B>::Head head;
 
@@ -78,9 +81,10 @@ struct TiedDecoder<C, B, share::everything> {
     TextDecoder<C, B> complete(TextEncoder<C, B> const& encoder) const { return {encoder, head}; }
 };
 
-template <TextConfig C, Backend B>
-struct TiedDecoder<C, B, share::nothing> {
-    using Grad = TiedDecoder<C, typename B::gradient, share::nothing>;
+template <TextConfig C, Backend B, Sharing Share>
+    requires(!Share::rest) //
+struct TiedDecoder<C, B, Share> {
+    using Grad = TiedDecoder<C, typename B::gradient, Share>;
 
     typename TextDecoder<C, B>::Body body;
     typename TextDecoder<C, B>::Head head;
