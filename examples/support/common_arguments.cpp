@@ -27,8 +27,8 @@ void add_model_options(CLI::App& app, CommonArguments& a) {
     app.add_option("--image-size", a.image_size, "Side in pixels that pictures are resized to")
         ->check(silent(CLI::Range(1, 1 << 14)));
     app.add_option("--compatibility", a.compatibility,
-                   "Follow salesforce (the authors), hugging_face, or strict (hugging_face "
-                   "without its padding quirk)")
+                   "Follow salesforce (the authors), hugging_face, or strict (the "
+                   "checkpoint's own ways without padding quirks)")
         ->transform(silent(CLI::CheckedTransformer(compatibility_names())))
         ->type_name("NAME");
 }

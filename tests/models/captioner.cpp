@@ -195,7 +195,7 @@ TEST_CASE("strict keeps the promise that the port's padded prompts break") {
     // Of different lengths, with and without text: the port pads them to one length.
     std::vector<std::string> const prompts{"a photo of", "", "a", "word9 word10 word11", "photo"};
     Folder const folder;
-    random_model<Fast>().save(folder.path);
+    random_model<Fast>(Cpu<float>::Engine(1), Compatibility::hugging_face).save(folder.path);
     auto const all = noise(5);
     auto const load = [&](Compatibility compatibility) {
         return Fast::load(folder.path, {.compatibility = compatibility});
@@ -225,9 +225,9 @@ TEST_CASE("strict keeps the promise that the port's padded prompts break") {
         check_same_texts(a[i], b[i]);
 }
 
-TEST_CASE("strict follows the port where the two releases disagree without a quirk") {
+TEST_CASE("strict follows the checkpoint's release where the two disagree without a quirk") {
     Folder const folder;
-    random_model<Fast>().save(folder.path);
+    random_model<Fast>(Cpu<float>::Engine(1), Compatibility::hugging_face).save(folder.path);
     auto const load = [&](Compatibility compatibility) {
         return Fast::load(folder.path, {.compatibility = compatibility});
     };
@@ -251,6 +251,24 @@ TEST_CASE("strict follows the port where the two releases disagree without a qui
     Folder const saved;
     strict.save(saved.path);
     CHECK(Fast::load(saved.path).settings().compatibility == Compatibility::strict);
+
+    // Of the authors' checkpoint strict keeps the authors' ways, saved and loaded too.
+    Folder const released, kept;
+    random_model<Fast>().save(released.path);
+    auto const original = Fast::load(released.path);
+    auto const masked = Fast::load(released.path, {.compatibility = Compatibility::strict});
+    masked.save(kept.path);
+    auto const again = Fast::load(kept.path);
+    CHECK(again.settings().compatibility == Compatibility::strict);
+    for (auto const& options : tries) {
+        auto const wanted = original.generate(noise(2), options);
+        auto const one = masked.generate(noise(2), options);
+        auto const two = again.generate(noise(2), options);
+        for (std::size_t i = 0; i < 2; ++i) {
+            check_same_texts(one[i], wanted[i]);
+            check_same_texts(two[i], wanted[i]);
+        }
+    }
 }
 
 TEST_CASE("a checkpoint serves another image size through resized positions") {

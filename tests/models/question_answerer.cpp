@@ -103,6 +103,50 @@ TEST_CASE("several questions about one picture give what each gives alone") {
                           mixed[i]);
 }
 
+TEST_CASE("more questions than go through the model at a time are answered as each alone") {
+    auto const answerer = strict();
+    auto const all = noise(3);
+    std::vector<std::string> texts;
+    std::vector<int> about;
+    for (int i = 0; i < 75; ++i) { // most of them about one picture
+        texts.push_back(questions()[static_cast<std::size_t>(i) % 5] + " word" +
+                        std::to_string(8 + i % 30));
+        about.push_back(i % 7 == 0 ? 0 : i % 7 == 1 ? 2 : 1);
+    }
+    auto const list = list_of(answerer);
+    AnswerOptions const options{.results = 2, .sample = true, .max_length = 6, .seed = 5};
+    auto const written = answerer.answer(all, texts, options, about);
+    auto const ranked = answerer.rank(all, texts, list, choice, about);
+    REQUIRE(written.size() == texts.size());
+    REQUIRE(ranked.size() == texts.size());
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+        auto alone = options;
+        alone.first_question = i;
+        auto const picture = some_of(all, static_cast<std::size_t>(about[i]));
+        std::span const question(&texts[i], 1);
+        check_same_texts(answerer.answer(picture, question, alone).front(), written[i]);
+        check_same_choice(answerer.rank(picture, question, list, choice).front(), ranked[i]);
+    }
+}
+
+TEST_CASE("strict keeps what the checkpoint's release does where nothing is said") {
+    Folder const folder, saved;
+    random_model<Fast>().save(folder.path); // as the authors'
+    auto const authors = Fast::load(folder.path);
+    auto const chosen = Fast::load(folder.path, {.compatibility = Compatibility::strict});
+    CHECK(chosen.settings().compatibility == Compatibility::strict);
+    CHECK(chosen.generation_defaults() == authors.generation_defaults());
+    CHECK(chosen.generation_defaults().beams == 3);
+    CHECK(chosen.generation_defaults().max_length == 10);
+    std::vector<std::string> const text{questions()[0]};
+    auto const picture = noise(1);
+    check_same_texts(chosen.answer(picture, text).front(), authors.answer(picture, text).front());
+    chosen.save(saved.path);
+    auto const again = Fast::load(saved.path);
+    CHECK(again.settings().compatibility == Compatibility::strict);
+    CHECK(again.generation_defaults() == authors.generation_defaults());
+}
+
 TEST_CASE("the order of questions does not matter, that of a list's answers only for its numbers") {
     auto const answerer = strict();
     auto const all = noise(5);

@@ -20,7 +20,8 @@ namespace blip {
 enum class Compatibility {
     salesforce,   ///< the authors' release: prompt "a picture of ", beam search, its lengths
     hugging_face, ///< the transformers port: no prompt, greedy, padded prompt batches
-    strict ///< the port's numbers without its quirks: a batch gives what its items give alone
+    strict ///< numbers without quirks: a batch gives what its items give alone. Prompts, lengths
+           ///< and searches stay those of the checkpoint's release (`release_of`)
 };
 
 /// What a checkpoint says besides sizes and weights.
@@ -33,7 +34,18 @@ struct ModelSettings {
     double attention_dropout = 0.1; ///< text network, in training
     std::optional<int> dec_id, enc_id, cls_id, sep_id, pad_id, unk_id, mask_id;
     std::vector<std::string> warnings; ///< known oddities that were worked around, for the user
+    /// Whose checkpoint it is where Compatibility::strict was chosen for one of the authors'.
+    std::optional<Compatibility> release{};
 };
+
+/// Whose prompts, lengths, cuts and searches a model follows where a caller says nothing:
+/// salesforce or hugging_face. Compatibility::strict keeps those of the checkpoint's own release,
+/// the port's where that is not known: it changes masks, padding and first tokens only.
+inline Compatibility release_of(ModelSettings const& settings) {
+    return settings.compatibility == Compatibility::strict
+               ? settings.release.value_or(Compatibility::hugging_face)
+               : settings.compatibility;
+}
 
 /// The name under which this library keeps it in a saved model's config.json.
 inline std::string_view name_of(Compatibility compatibility) {
@@ -135,6 +147,12 @@ inline ModelSettings read_settings(JsonDocument const& json) {
     s.mask_id = id("text_config.mask_token_id");
     auto const followed = json.value_or<std::string>("blip.implementation", "hugging_face");
     s.compatibility = detail::parse_compatibility(followed, json.where());
+    if (json.has("blip.release"))
+        s.release =
+            detail::parse_compatibility(json.required<std::string>("blip.release"), json.where());
+    if (s.release == Compatibility::strict)
+        throw ConfigError(join(json.where(), ": \"blip.release\" is \"strict\", expected "
+                                             "salesforce or hugging_face"));
     return s;
 }
 

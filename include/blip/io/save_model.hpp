@@ -82,6 +82,8 @@ inline nlohmann::ordered_json config_json(ModelSizes const& sizes, int projectio
     if (auto const name = port_class(task); !name.empty())
         json["architectures"].push_back(name);
     json["blip"] = {{"implementation", name_of(s.compatibility)}};
+    if (s.compatibility == Compatibility::strict)
+        json["blip"]["release"] = name_of(release_of(s));
     return json;
 }
 
@@ -137,7 +139,7 @@ void save_model(std::filesystem::path const& folder, Weights<Network> const& wei
     nlohmann::ordered_json generation = {
         {"bos_token_id", ids.dec}, {"eos_token_id", ids.sep}, {"pad_token_id", ids.pad}};
     generation.update(
-        generation_json(generation_defaults(Network::task, settings.compatibility, defaults)));
+        generation_json(generation_defaults(Network::task, release_of(settings), defaults)));
     bool const generates =
         Network::task == Task::captioning || Network::task == Task::question_answering;
     if (generates)

@@ -148,7 +148,7 @@ private:
 
     SearchDefaults defaults() const {
         return {.usual = generation_defaults(),
-                .compatibility = shared_->settings.compatibility,
+                .compatibility = release_of(shared_->settings),
                 .sampling_penalty = 1.1,
                 .end = shared_->special().sep};
     }

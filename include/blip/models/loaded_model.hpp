@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -75,13 +77,17 @@ public:
             throw ConfigError(join(folder.weights.path().string(), ": the checkpoint has ",
                                    difference, " in this program's configuration"));
         Weights<Network> weights(options.engine, options.layout);
-        if (options.fresh_seed)
+        if (options.fresh_seed) {
+            require_networks(weights, folder.weights);
             initialize(weights, options.engine, *options.fresh_seed);
+        }
         auto report = load_weights(weights, options.engine, folder.weights,
                                    options.fresh_seed ? Missing::stays_fresh : Missing::is_error);
         auto settings = folder.settings;
-        if (options.compatibility)
+        if (options.compatibility) {
+            settings.release = release_of(settings);
             settings.compatibility = *options.compatibility;
+        }
         auto preprocess = folder.preprocess;
         auto const own = static_cast<std::size_t>(folder.sizes.vision.image);
         if (preprocess.size != own && preprocess.size != static_cast<std::size_t>(image_size))
@@ -97,6 +103,35 @@ public:
         return model;
     }
 
+    /// Throws CheckpointError when `file` has nothing of one of the networks that `weights` is made
+    /// of: fine-tuning may start heads, merging layers and cross-attention afresh, but a whole text
+    /// network that starts so is another checkpoint taken for the one that was meant.
+    static void require_networks(Weights<Network> const& weights, TensorFile const& file) {
+        Naming const naming = detect_naming(file);
+        std::map<std::string, bool> found;
+        for_each_parameter(*weights, [&](std::string const& path, auto const&) {
+            auto const network = path.substr(0, path.find('.'));
+            if (network != "vision" && network != "encoder" && network != "decoder")
+                return;
+            for (auto const& name : checkpoint_names(path, naming)) {
+                bool const may_be_fresh = name.find("crossattention") != name.npos ||
+                                          name.find(".cls.") != name.npos ||
+                                          name.find("merge") != name.npos;
+                if (!may_be_fresh && !found[network])
+                    found[network] = detail::find_source(file, name, tied_names_of<Network>(name),
+                                                         Missing::stays_fresh) != nullptr;
+            }
+        });
+        for (auto const& [network, any] : found)
+            if (!any)
+                throw CheckpointError(
+                    join(file.path().string(), ": this is a checkpoint for ",
+                         describe(detect_task(file)).words, " without a ",
+                         network == "vision" ? "picture encoder" : join("text ", network),
+                         ", which ", describe(Network::task).reader,
+                         " needs and does not start afresh; choose a checkpoint that has one"));
+    }
+
     /// Writes a folder that `load` reads, and transformers where it has a class for the task.
     /// Throws FileError.
     void save(std::filesystem::path const& folder) const {
@@ -106,11 +141,12 @@ public:
 
     Network const& network() const { return *weights; }
 
-    bool is_original() const { return settings.compatibility == Compatibility::salesforce; }
+    /// Whether defaults are those of the authors' release.
+    bool is_original() const { return release_of(settings) == Compatibility::salesforce; }
 
     /// What is generated where a caller says nothing.
     GenerationDefaults generation_defaults() const {
-        return blip::generation_defaults(Network::task, settings.compatibility, generation);
+        return blip::generation_defaults(Network::task, release_of(settings), generation);
     }
 
     SpecialIds const& special() const { return tokenizer.vocabulary().special(); }

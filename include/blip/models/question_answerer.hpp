@@ -107,9 +107,11 @@ public:
         return std::move(answer(std::span(&image, 1), std::span(&question, 1), options).front());
     }
 
-    /// Answers to several questions that go through the model together. Question i is about picture
-    /// about[i]; `about` empty: about picture i, or all about the only one. A picture is encoded
-    /// once, whatever is asked about it.
+    /// Answers to several questions. Question i is about picture about[i]; `about` empty: about
+    /// picture i, or all about the only one. A picture is encoded once, whatever is asked about it.
+    /// Where answers attend padding (`attend_padding`), all questions go through the model
+    /// together, because they depend on one another: then their number bounds the memory.
+    /// Otherwise, unless somebody watches, a number of them at a time does.
     std::vector<std::vector<Answer>> answer(std::span<Image const> images,
                                             std::span<std::string const> questions,
                                             AnswerOptions const& options = {},
@@ -129,20 +131,27 @@ public:
             return {};
         auto loan = shared_->workspaces.borrow();
         auto ctx = loan.context(Keep::nothing);
-        auto const read = this->read(pixels, questions, about, frames, ctx);
         bool const padding = options.attend_padding.value_or(shared_->settings.compatibility !=
                                                              Compatibility::strict);
-        PromptBatch start;
-        std::vector<std::uint64_t> numbers;
-        for (std::size_t const question : read.order) {
-            start.ids.push_back({shared_->special().dec});
-            start.prompts.push_back(Prompt::plain(start.ids.back()));
-            numbers.push_back(options.first_question + question);
-        }
-        auto found = search_texts(network().decoder, read.states,
-                                  padding ? std::span<unsigned char const>{} : read.mask, start,
-                                  options, defaults(), std::move(numbers), ctx);
-        return in_order(describe_texts(std::move(found), tokenizer()), read.order);
+        bool const watched = options.watch.on_token || options.watch.stop.stop_possible();
+        std::size_t const together = padding || watched ? questions.size() : questions_at_once;
+        std::vector<std::vector<Answer>> answers(questions.size());
+        for_each_group(pixels, questions, about, frames, together, ctx, [&](Questions const& read) {
+            PromptBatch start;
+            std::vector<std::uint64_t> numbers;
+            for (std::size_t const question : read.numbers) {
+                start.ids.push_back({shared_->special().dec});
+                start.prompts.push_back(Prompt::plain(start.ids.back()));
+                numbers.push_back(options.first_question + question);
+            }
+            auto found = search_texts(network().decoder, read.states,
+                                      padding ? std::span<unsigned char const>{} : read.mask, start,
+                                      options, defaults(), std::move(numbers), ctx);
+            auto texts = describe_texts(std::move(found), tokenizer());
+            for (std::size_t row = 0; row < texts.size(); ++row)
+                answers[read.numbers[row]] = std::move(texts[row]);
+        });
+        return answers;
     }
 
     /// Answers of a list for one question about one picture, best first: what the published VQA
@@ -164,7 +173,8 @@ public:
     }
 
     /// The same from normalised pixels, [n, 3, image_size, image_size]. A question's padding never
-    /// counts here, so a batch gives what its questions give alone. `frames` as in `answer`.
+    /// counts here, so a batch gives what its questions give alone, and goes through the model a
+    /// number of questions at a time. `frames` as in `answer`.
     std::vector<std::vector<ChosenAnswer>>
     rank(Pixels const& pixels, std::span<std::string const> questions, AnswerList const& answers,
          RankOptions const& options = {}, std::span<int const> about = {},
@@ -176,24 +186,27 @@ public:
                 join("ranking: ", options.results, " results; expected 0 (all kept) or more"));
         auto loan = shared_->workspaces.borrow();
         auto ctx = loan.context(Keep::nothing);
-        auto const read = this->read(pixels, questions, about, frames, ctx);
-        auto const ranking = rank_answers(
-            network().decoder, read.states, read.mask, answers.ids(),
-            {.keep = options.keep,
-             .batch = options.batch,
-             .smoothing = options.smoothing.value_or(shared_->settings.label_smoothing),
-             .rule = options.rule,
-             .pad = shared_->special().pad},
-            ctx);
-        std::vector<std::vector<ChosenAnswer>> chosen(ranking.size());
-        for (std::size_t row = 0; row < ranking.size(); ++row) {
-            auto const wanted = static_cast<std::size_t>(options.results);
-            for (auto const& ranked : ranking[row])
-                if (wanted == 0 || chosen[row].size() < wanted)
-                    chosen[row].push_back(
-                        {ranked, answers.texts()[static_cast<std::size_t>(ranked.answer)]});
-        }
-        return in_order(std::move(chosen), read.order);
+        RankingOptions const ranking_options{
+            .keep = options.keep,
+            .batch = options.batch,
+            .smoothing = options.smoothing.value_or(shared_->settings.label_smoothing),
+            .rule = options.rule,
+            .pad = shared_->special().pad};
+        auto const wanted = static_cast<std::size_t>(options.results);
+        std::vector<std::vector<ChosenAnswer>> chosen(questions.size());
+        for_each_group(
+            pixels, questions, about, frames, questions_at_once, ctx, [&](Questions const& read) {
+                auto const ranking = rank_answers(network().decoder, read.states, read.mask,
+                                                  answers.ids(), ranking_options, ctx);
+                for (std::size_t row = 0; row < ranking.size(); ++row) {
+                    auto& mine = chosen[read.numbers[row]];
+                    for (auto const& ranked : ranking[row])
+                        if (wanted == 0 || mine.size() < wanted)
+                            mine.push_back(
+                                {ranked, answers.texts()[static_cast<std::size_t>(ranked.answer)]});
+                }
+            });
+        return chosen;
     }
 
     /// Questions as the text encoder is fed them.
@@ -228,11 +241,15 @@ public:
     std::shared_ptr<LoadedModel<Network> const> shared() const { return shared_; }
 
 private:
+    /// Questions that go through the model together where the caller's batch means nothing: enough
+    /// to make use of weights that were read, few enough for logits and keys to stay small.
+    static constexpr std::size_t questions_at_once = 32;
+
     /// Questions that were read, the ones about a picture side by side.
     struct Questions {
         typename Network::Question states;
-        std::vector<unsigned char> mask; ///< host [questions, length]
-        std::vector<std::size_t> order;  ///< row r of `states` is question order[r]
+        std::vector<unsigned char> mask;        ///< host [questions, length]
+        std::span<std::size_t const> numbers{}; ///< row r of `states` is question numbers[r]
     };
 
     explicit QuestionAnswerer(std::shared_ptr<LoadedModel<Network>> shared)
@@ -240,7 +257,7 @@ private:
 
     SearchDefaults defaults() const {
         return {.usual = shared_->generation_defaults(),
-                .compatibility = shared_->settings.compatibility,
+                .compatibility = release_of(shared_->settings),
                 .end = shared_->special().sep};
     }
 
@@ -266,41 +283,58 @@ private:
         return which;
     }
 
-    Questions read(Pixels const& pixels, std::span<std::string const> questions,
-                   std::span<int const> about, std::size_t frames, Context<B>& ctx) const {
+    /// Encodes the pictures and calls f(questions) with at most `together` of them at a time, those
+    /// about a picture side by side.
+    void for_each_group(Pixels const& pixels, std::span<std::string const> questions,
+                        std::span<int const> about, std::size_t frames, std::size_t together,
+                        Context<B>& ctx, auto const& f) const {
         LoadedModel<Network>::require_pixels(pixels, "question answerer");
         auto const pictures = clip_count(pixels, frames, "question answerer");
         auto const which = pictures_of(pictures, questions.size(), about);
-        Questions result;
-        result.order.resize(questions.size());
-        std::iota(result.order.begin(), result.order.end(), std::size_t{0});
-        std::stable_sort(result.order.begin(), result.order.end(),
+        std::vector<std::size_t> order(questions.size());
+        std::iota(order.begin(), order.end(), std::size_t{0});
+        std::stable_sort(order.begin(), order.end(),
                          [&](std::size_t a, std::size_t b) { return which[a] < which[b]; });
+        auto const images = joined_frames(shared_->encode(pixels, ctx), frames);
+        for (std::size_t first = 0; first < order.size(); first += together) {
+            Scope scope(ctx.arena);
+            f(read(images, questions, which,
+                   std::span<std::size_t const>(order).subspan(
+                       first, std::min(together, order.size() - first)),
+                   ctx));
+        }
+    }
+
+    /// The questions `numbers`, which are in their pictures' order.
+    Questions read(typename Network::Vision::States images, std::span<std::string const> questions,
+                   std::span<int const> which, std::span<std::size_t const> numbers,
+                   Context<B>& ctx) const {
         std::vector<std::string> texts;
-        std::vector<int> counts(pictures, 0);
-        for (std::size_t const question : result.order) {
+        std::vector<std::pair<int, int>> runs; // a picture, and how many questions are about it
+        for (std::size_t const question : numbers) {
             texts.push_back(questions[question]);
-            ++counts[static_cast<std::size_t>(which[question])];
+            if (runs.empty() || runs.back().first != which[question])
+                runs.emplace_back(which[question], 0);
+            ++runs.back().second;
         }
         auto const tokens = question_tokens(texts);
-        result.mask = tokens.mask;
-        result.states = ctx.template tokens<C::text::width>(tokens.batch, tokens.length);
-
+        Questions result{.states = ctx.template tokens<C::text::width>(tokens.batch, tokens.length),
+                         .mask = tokens.mask,
+                         .numbers = numbers};
         Scope scope(ctx.arena);
         auto const text = upload_text<typename C::text>(tokens, ctx);
-        auto const images = joined_frames(shared_->encode(pixels, ctx), frames);
-        bool const alike = std::all_of(counts.begin(), counts.end(),
-                                       [&](int count) { return count == counts.front(); });
-        if (alike) {
-            look(text, images, result.states, ctx);
-            return result;
-        }
-        for (int picture = 0, first = 0; picture < images.batch; ++picture) {
-            int const count = counts[static_cast<std::size_t>(picture)];
-            if (count > 0)
-                look(rows_of(text, first, count), images.items(picture, 1),
-                     result.states.items(first, count), ctx);
-            first += count;
+        // Neighbours with as many questions each go together.
+        for (std::size_t run = 0, first = 0; run < runs.size();) {
+            auto const [picture, count] = runs[run];
+            int alike = 1;
+            while (run + static_cast<std::size_t>(alike) < runs.size() &&
+                   runs[run + static_cast<std::size_t>(alike)] == std::pair{picture + alike, count})
+                ++alike;
+            int const row = static_cast<int>(first), rows = alike * count;
+            look(rows_of(text, row, rows), images.items(picture, alike),
+                 result.states.items(row, rows), ctx);
+            run += static_cast<std::size_t>(alike);
+            first += static_cast<std::size_t>(rows);
         }
         return result;
     }
@@ -318,14 +352,6 @@ private:
         std::ptrdiff_t const skip = std::ptrdiff_t{first} * text.length;
         return {text.ids + skip, text.positions + skip, text.mask ? text.mask + skip : nullptr,
                 count, text.length};
-    }
-
-    template <class T>
-    static std::vector<T> in_order(std::vector<T> rows, std::span<std::size_t const> order) {
-        std::vector<T> sorted(rows.size());
-        for (std::size_t row = 0; row < rows.size(); ++row)
-            sorted[order[row]] = std::move(rows[row]);
-        return sorted;
     }
 
     std::shared_ptr<LoadedModel<Network>> shared_;
