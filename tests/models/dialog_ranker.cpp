@@ -1,5 +1,6 @@
 #include <support/catch.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -110,6 +111,23 @@ TEST_CASE("of a dialogue that is too long the oldest rounds are left out") {
     CHECK(text.starts_with("word20 word15 word20 word16 "));
     CHECK(text.ends_with("word20 word27 word16 word17 a"));
     CHECK(ranker.rank(test::noise(1), longer, candidates).size() == candidates.size());
+    // A longer candidate of the same list costs all of them the same rounds.
+    std::vector<std::string> const unequal{"a", "word9 word10 word11 word12 word13"};
+    auto const texts = ranker.texts(longer, unequal);
+    CHECK(texts[0] == ranker.text(longer, unequal[1]).substr(0, texts[0].size() - 1) + "a");
+    CHECK(texts[0].starts_with("word20 word17 "));
+    auto const ranked = ranker.rank(test::noise(1), longer, unequal);
+    auto const score_of = [](std::vector<RankedCandidate> const& all, std::size_t number) {
+        return std::ranges::find(all, number, &RankedCandidate::candidate)->scores;
+    };
+    // With a room of its own no candidate depends on another.
+    DialogOptions const room{.candidate_tokens = 7};
+    auto const apart = ranker.rank(test::noise(1), longer, unequal, room);
+    for (std::size_t i = 0; i < unequal.size(); ++i)
+        CHECK(score_of(ranker.rank(test::noise(1), longer, std::span(&unequal[i], 1), room), 0) ==
+              score_of(apart, i));
+    CHECK(score_of(apart, 0) != score_of(ranked, 0));
+    CHECK_THROWS_AS(ranker.text(longer, "a", {.candidate_tokens = -1}), ArgumentError);
     auto endless = dialog;
     for (int i = 0; i < 40; ++i)
         endless.question += " word9";

@@ -120,6 +120,14 @@ TEST_CASE("clips encoded and searched together are what they are alone") {
     }
     CHECK(retriever.search(clips, texts[0], {.results = 1}).size() == 1);
     CHECK(retriever.search({}, texts[0]).empty());
+    // Vectors of another model do not fit.
+    for (std::size_t const size : {std::size_t{0}, std::size_t{1}, clips[0].embedding.size() + 1}) {
+        std::vector<Retriever::Clip> foreign{clips[0]};
+        foreign.front().embedding.resize(size);
+        CHECK_THROWS_AS(retriever.search(foreign, texts[0]), ArgumentError);
+        CHECK_THROWS_AS(retriever.scores(foreign, texts), ArgumentError);
+        CHECK_THROWS_AS(retriever.match(foreign.front(), texts), ArgumentError);
+    }
     CHECK_THROWS_AS(retriever.encode(frames, 4), ArgumentError);
     CHECK_THROWS_AS(retriever.encode(frames, 0), ArgumentError);
 }

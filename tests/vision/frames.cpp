@@ -199,6 +199,15 @@ TEST_CASE("frames of a folder come in the order of their numbers") {
     CHECK_THROWS_AS(values({.wanted = 0}), FormatError);
 }
 
+TEST_CASE("links to nothing and in circles among frames are errors of this library") {
+    for (auto const* target : {"nowhere.png", "f2.png"}) {
+        test::Folder const folder;
+        write_image(folder.path / "f1.png", plain(1));
+        std::filesystem::create_symlink(target, folder.path / "f2.png");
+        CHECK_THROWS_AS(read_frames(folder.path, {.wanted = 0}), FileError);
+    }
+}
+
 TEST_CASE("what is no clip says what it is") {
     test::Folder const folder;
     CHECK_THROWS_WITH(read_frames(folder.path), Catch::Contains("no pictures in this folder"));

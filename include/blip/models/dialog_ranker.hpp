@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -26,6 +27,14 @@ struct Dialog {
     std::string question;            ///< the one to be answered
 };
 
+struct DialogOptions {
+    /// Room that is left for a candidate, in tokens, when it is decided how many rounds of the
+    /// history fit. All candidates of a call are judged after the same rounds. Default: that of the
+    /// longest of them; with a number of their own, scores do not depend on the other candidates
+    /// even where the history has to be cut.
+    std::optional<int> candidate_tokens{};
+};
+
 /// A candidate answer with what the model thinks of it.
 struct RankedCandidate {
     std::size_t candidate = 0; ///< its number in the list
@@ -42,9 +51,9 @@ struct RankedCandidate {
 /// paper and what an author showed: the arrangement above, trained as image-text matching. Not
 /// known: how the rounds are joined into a text (here: "question answer question answer ... ",
 /// spaces between), what happens to dialogues longer than the position table (here: the oldest
-/// rounds are left out until they fit), and how false candidates were drawn in training. Any
-/// matching checkpoint whose picture and text states are equally wide (ViT-B) can be used
-/// zero-shot.
+/// rounds are left out until the rest fits, the same rounds for every candidate), and how false
+/// candidates were drawn in training. Any matching checkpoint whose picture and text states are
+/// equally wide (ViT-B) can be used zero-shot.
 template <MatchingConfig C, Backend B>
     requires(C::vision::width == C::text::width)
 class DialogRanker {
@@ -64,23 +73,23 @@ public:
 
     /// The candidates, best first; the first of equals comes first.
     std::vector<RankedCandidate> rank(Image const& image, Dialog const& dialog,
-                                      std::span<std::string const> candidates) const {
-        return rank(preprocess(image, shared_->preprocess), dialog, candidates);
+                                      std::span<std::string const> candidates,
+                                      DialogOptions const& options = {}) const {
+        return rank(preprocess(image, shared_->preprocess), dialog, candidates, options);
     }
 
     /// The same from normalised pixels, [1, 3, image_size, image_size]. Throws ArgumentError when
     /// the question with a candidate, or the caption, is longer than the model's positions.
     std::vector<RankedCandidate> rank(Pixels const& pixels, Dialog const& dialog,
-                                      std::span<std::string const> candidates) const {
+                                      std::span<std::string const> candidates,
+                                      DialogOptions const& options = {}) const {
         LoadedModel<Network>::require_pixels(pixels, "dialog ranker");
         if (pixels.shape()[0] != 1)
             throw ArgumentError(
                 join("dialog ranker: a dialogue is about one picture, found ", pixels.shape()[0]));
         if (candidates.empty())
             return {};
-        std::vector<std::string> texts;
-        for (auto const& candidate : candidates)
-            texts.push_back(text(dialog, candidate));
+        auto const texts = this->texts(dialog, candidates, options);
         auto loan = shared_->workspaces.borrow();
         auto ctx = loan.context(Keep::nothing);
         auto const scores = match_scores(
@@ -96,23 +105,49 @@ public:
         return ranked;
     }
 
-    /// What the text encoder reads: as many of the newest rounds as fit, the question, the
-    /// candidate.
-    std::string text(Dialog const& dialog, std::string const& candidate) const {
-        std::string joined = dialog.question + " " + candidate;
+    /// What the text encoder reads of each candidate: as many of the newest rounds as leave room
+    /// for the candidates, the same for all of them; the question; the candidate. Throws
+    /// ArgumentError for a room below 0.
+    std::vector<std::string> texts(Dialog const& dialog, std::span<std::string const> candidates,
+                                   DialogOptions const& options = {}) const {
+        std::size_t room = 0;
+        if (options.candidate_tokens && *options.candidate_tokens < 0)
+            throw ArgumentError(join("dialog ranker: room for ", *options.candidate_tokens,
+                                     " tokens of a candidate; expected 0 or more"));
+        if (options.candidate_tokens)
+            room = static_cast<std::size_t>(*options.candidate_tokens);
+        else
+            for (auto const& candidate : candidates)
+                room = std::max(room, words_of(candidate));
+        std::string before = dialog.question + " ";
+        std::size_t length = 2 + words_of(before) + room; // [ENC] and [SEP]
         for (auto turn = dialog.history.rbegin(); turn != dialog.history.rend(); ++turn) {
-            auto longer = turn->question + " " + turn->answer + " " + joined;
-            if (shared_->tokenizer.encode(longer).size() >
-                static_cast<std::size_t>(C::text::positions))
+            auto const round = turn->question + " " + turn->answer + " ";
+            length += words_of(round);
+            if (length > static_cast<std::size_t>(C::text::positions))
                 break;
-            joined = std::move(longer);
+            before = round + before;
         }
-        return joined;
+        std::vector<std::string> all;
+        for (auto const& candidate : candidates)
+            all.push_back(before + candidate);
+        return all;
+    }
+
+    /// The same for one candidate.
+    std::string text(Dialog const& dialog, std::string const& candidate,
+                     DialogOptions const& options = {}) const {
+        return texts(dialog, std::span(&candidate, 1), options).front();
     }
 
     LoadedModel<Network> const& model() const { return *shared_; }
 
 private:
+    /// Tokens of a text, both ends' apart. Spaces end words, so texts joined by them add up.
+    std::size_t words_of(std::string const& text) const {
+        return shared_->tokenizer.encode(text).size() - 2;
+    }
+
     /// States of the picture, then of the caption: [1, tokens + length, width].
     typename Network::Vision::States context(Pixels const& pixels, std::string const& caption,
                                              Context<B>& ctx) const {

@@ -197,6 +197,10 @@ private:
     }
 
     static double cosine(Clip const& clip, Vectors const& texts, std::size_t text) {
+        if (clip.embedding.size() != C::projection)
+            throw ArgumentError(join("video retriever: expected a clip's vector of ", C::projection,
+                                     " numbers, found ", clip.embedding.size(),
+                                     "; was it encoded by another model?"));
         double sum = 0;
         for (std::size_t c = 0; c < clip.embedding.size(); ++c)
             sum += clip.embedding[c] * static_cast<double>(texts(text, c));

@@ -99,8 +99,12 @@ inline std::vector<Image> read_folder_frames(std::filesystem::path const& folder
     std::filesystem::directory_iterator entries(folder, failure);
     for (; !failure && entries != std::filesystem::directory_iterator(); entries.increment(failure))
         if (auto const name = entries->path().filename().string();
-            name.front() != '.' && has_picture_name(name) && !entries->is_directory())
-            names.push_back(name);
+            name.front() != '.' && has_picture_name(name)) {
+            // A link to nothing is listed: reading it says what is wrong, leaving it out would not.
+            std::error_code unknown;
+            if (!entries->is_directory(unknown))
+                names.push_back(name);
+        }
     if (failure)
         throw FileError(join(folder.string(), ": cannot list the folder: ", failure.message()));
     if (names.empty())

@@ -247,6 +247,25 @@ inline Image gif_canvas(GifFrame const& frame, ImageSize size) {
     return canvas;
 }
 
+/// The canvas where `frame` will be drawn, row by row: as large as the frame, not as the screen, so
+/// that many small frames on a large screen cost little.
+inline std::vector<std::uint8_t> gif_rectangle(GifFrame const& frame, Image const& canvas) {
+    std::size_t const row = 3 * image_size(canvas).width, length = 3 * frame.width;
+    std::vector<std::uint8_t> covered(frame.height * length);
+    for (std::size_t y = 0; y < frame.height; ++y)
+        std::copy_n(canvas.data() + (frame.top + y) * row + 3 * frame.left, length,
+                    covered.data() + y * length);
+    return covered;
+}
+
+inline void restore_gif_rectangle(GifFrame const& frame, std::vector<std::uint8_t> const& covered,
+                                  Image& canvas) {
+    std::size_t const row = 3 * image_size(canvas).width, length = 3 * frame.width;
+    for (std::size_t y = 0; y < frame.height; ++y)
+        std::copy_n(covered.data() + y * length, length,
+                    canvas.data() + (frame.top + y) * row + 3 * frame.left);
+}
+
 /// Decodes the first frame of a GIF.
 /// @throws FormatError, LimitError
 inline Image decode_gif(EncodedImage const& encoded, ReadOptions const& options) {
@@ -286,20 +305,21 @@ inline void decode_gif_frames(EncodedImage const& encoded, ReadOptions const& op
         width = std::max<std::uint64_t>(width, frame->left + frame->width);
     }
     auto const size = checked_size(encoded, height, width, options);
-    Image canvas, saved;
+    Image canvas;
+    std::vector<std::uint8_t> saved; // what a frame that is to vanish again covers
     bool first = true;
     for (; auto const frame = frames.next(); frames.skip_data()) {
         if (first)
             canvas = gif_canvas(*frame, size);
         if (frame->disposal == GifDisposal::previous)
-            saved = canvas;
+            saved = gif_rectangle(*frame, canvas);
         if (frame->width > 0 && frame->height > 0)
             draw_gif_frame(encoded, *frame, !first, canvas);
         first = false;
         if (!f(canvas))
             return;
         if (frame->disposal == GifDisposal::previous) {
-            canvas = saved;
+            restore_gif_rectangle(*frame, saved, canvas);
         } else if (frame->disposal == GifDisposal::background) {
             auto const& color = frame->has_transparency
                                     ? frame->palette[static_cast<std::size_t>(frame->transparent)]
