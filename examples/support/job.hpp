@@ -79,7 +79,10 @@ void read_pictures(Work& work, PictureOptions const& options);
 /// each item where that is not negative.
 blip::Pixels gather_pixels(std::span<Work* const> batch, std::size_t side, int only = -1);
 
-/// A picture file as a small data: address for a page; empty where it cannot be read.
+/// A picture as a small data: address for a page.
+std::string thumbnail_of(blip::Image const& image);
+
+/// The same for a picture file; empty where it cannot be read.
 std::string thumbnail_of(std::string const& path, bool upright);
 
 /// Calls f(some of `batch`) until all had their turn, so that the items of a call are numbered one

@@ -17,14 +17,57 @@
 
 namespace support {
 
+namespace detail {
+
+/// Whether two configurations fit the same checkpoints; what few of them have may be missing.
+template <class A, class B>
+consteval bool same_sizes() {
+    using V = typename A::vision;
+    using W = typename B::vision;
+    using T = typename A::text;
+    using U = typename B::text;
+    bool same = V::image == W::image && V::patch == W::patch && V::width == W::width &&
+                V::depth == W::depth && V::heads == W::heads && V::hidden == W::hidden &&
+                T::vocabulary == U::vocabulary && T::positions == U::positions &&
+                T::width == U::width && T::depth == U::depth && T::heads == U::heads &&
+                T::hidden == U::hidden && T::encoder_width == U::encoder_width &&
+                A::projection == B::projection;
+    if constexpr (requires { A::merge_from + B::merge_from; })
+        same = same && A::merge_from == B::merge_from;
+    else
+        same = same && requires {
+            A::merge_from;
+        }
+    == requires {
+        B::merge_from;
+    };
+    return same;
+}
+
+/// `Seen` and those of `List` whose sizes were not seen before: each is compiled once.
+template <class Seen, class List>
+struct Distinct;
+template <class... Seen>
+struct Distinct<blip::config::ModelList<Seen...>, blip::config::ModelList<>> {
+    using type = blip::config::ModelList<Seen...>;
+};
+template <class... Seen, class C, class... Rest>
+struct Distinct<blip::config::ModelList<Seen...>, blip::config::ModelList<C, Rest...>>
+    : Distinct<std::conditional_t<(same_sizes<Seen, C>() || ...), blip::config::ModelList<Seen...>,
+                                  blip::config::ModelList<Seen..., C>>,
+               blip::config::ModelList<Rest...>> {};
+
+} // namespace detail
+
 /// The configurations of a program: its published sizes, unless the build leaves them out, and
-/// those of BLIP_MODELS.
+/// those of BLIP_MODELS, each once.
 #ifdef BLIP_NO_PRESETS
 template <class Presets, class BuiltIn>
-using Served = BuiltIn;
+using Served = typename detail::Distinct<blip::config::ModelList<>, BuiltIn>::type;
 #else
 template <class Presets, class BuiltIn>
-using Served = blip::config::concatenate<Presets, BuiltIn>;
+using Served = typename detail::Distinct<blip::config::ModelList<>,
+                                         blip::config::concatenate<Presets, BuiltIn>>::type;
 #endif
 
 /// A model whose sizes are known at run time only: the rest of a program is compiled once, not once

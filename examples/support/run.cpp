@@ -55,6 +55,10 @@ blip::Pixels gather_pixels(std::span<Work* const> batch, std::size_t side, int o
     return pixels;
 }
 
+std::string thumbnail_of(blip::Image const& image) {
+    return thumbnail(image);
+}
+
 std::string thumbnail_of(std::string const& path, bool upright) {
     try {
         return thumbnail(read_turned(path, upright));
