@@ -91,9 +91,13 @@ struct Product {
     bool finishes;
 };
 
+/// Rows up to which a product is as slow as the reading of its weights: panels then pass one after
+/// another, whole, in the order in which they lie in memory.
+inline constexpr std::size_t streaming_rows = 4 * tile_rows;
+
 /// Depths multiplied in one go: a tile of left rows stays in the first cache while panels pass.
 inline std::size_t block_depth(std::size_t rows, std::size_t depth) {
-    std::size_t const most = rows <= 4 * tile_rows ? 1024 : 384;
+    std::size_t const most = rows <= streaming_rows ? 4096 : 384;
     std::size_t const blocks = std::max<std::size_t>(1, (depth + most - 1) / most);
     return std::max<std::size_t>(1, (depth + blocks - 1) / blocks);
 }
@@ -157,7 +161,8 @@ inline void multiply_part(Scratch& scratch, Product const& p, std::size_t row, s
     if (rows <= few_rows)
         return multiply_few(scratch, p, row, rows, panel, last);
     std::size_t const block = block_depth(rows, p.depth);
-    std::size_t const most_panels = std::max<std::size_t>(1, group_depth / block);
+    std::size_t const most_panels =
+        rows <= streaming_rows ? 1 : std::max<std::size_t>(1, group_depth / block);
     std::size_t const groups = (last - panel + most_panels - 1) / most_panels;
     bool const pack_right = p.right.order != RightOrder::panels;
     std::size_t const chunks = (rows + most_rows - 1) / most_rows;
@@ -240,7 +245,7 @@ inline void multiply(Engine& engine, std::size_t rows, std::size_t columns, std:
         return;
     }
     detail::Split split;
-    if (rows <= 4 * tile_rows)
+    if (rows <= detail::streaming_rows)
         split.panels = std::min(panels, engine.threads() * (panels >= 64 ? 4 : 1));
     else
         split = detail::choose_split(engine.threads(), rows, panels, right.order);

@@ -106,9 +106,12 @@ void multiply_tile(TileTask const& task) {
         for (std::size_t v = 0; v < Vectors; ++v) {
             float const* const p = v < 2 ? b + v * lanes : b + b_next + (v - 2) * lanes;
             column[v] = load(p);
-            // Weights of few rows stream from memory; hardware prefetch stops at every page. Other
-            // panels come from the second cache.
-            __builtin_prefetch(p + (Vectors == few_vectors ? 24 : 8) * panel_width);
+            // Panels come from the second cache or from memory, where hardware prefetch stops at
+            // every page. Few rows are as fast as memory anyway; lines that they fetch too early
+            // only take the place of others.
+            __builtin_prefetch(p + 8 * panel_width);
+            if constexpr (Vectors != few_vectors)
+                __builtin_prefetch(p + 64 * panel_width, 0, 2);
         }
 #pragma GCC unroll 16
         for (std::size_t r = 0; r < Rows; ++r) {
