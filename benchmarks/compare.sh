@@ -19,11 +19,12 @@ while [ "$round" -lt "${ROUNDS:-2}" ]; do
     for measure in ${MEASURES:-preprocess_384 vision_base_384_batch1 vision_base_384_batch8 \
         caption_greedy_20 caption_greedy_20_from_jpeg caption_beam3_20 \
         caption_folder16_batch8_beam3_20 train_caption_224_batch4 train_caption_384_batch2 \
-        vision_large_384_batch1 cold_start_caption}; do
+        vision_large_384_batch1 cold_start_caption vqa_384_beam3_10 vqa_480_beam3_10 itm_1x1 \
+        itm_1x16 text_features_12}; do
         "$here/run.sh" "$out" "$measure"
         "$python" "$here/peers/bench_pytorch.py" --models "$MODELS" --photos "$photos" \
             --threads "$threads" ${CALLS:+--calls "$CALLS"} --measures "$measure" >>"$out"
-        case $measure in preprocess* | train* | vision_large*) continue ;; esac
+        case $measure in preprocess* | train* | vision_large* | vqa* | itm* | text*) continue ;; esac
         [ -n "$peers" ] || continue
         for script in bench_onnx.py bench_openvino.py; do
             "$python" "$peers/$script" --graphs "${GRAPHS:?set GRAPHS to the exported graphs}" \

@@ -1,7 +1,8 @@
 """Times BLIP in PyTorch + transformers on the measures of peer_measures.cpp, one JSON object a line.
 
-Needs torch, transformers, pillow and numpy. Model folders are full-size captioners in the Hugging
-Face layout (the values of the weights do not matter): caption_base, caption_base_224, caption_large.
+Needs torch, transformers, pillow and numpy. Model folders are full-size models in the Hugging Face
+layout (the values of the weights do not matter): caption_base, caption_base_224, caption_large,
+vqa_base, vqa_base_480, itm_base.
 """
 
 import argparse
@@ -34,8 +35,8 @@ class Measures:
         transformers.logging.set_verbosity_error()
         self.photos = sorted(Path(options.photos).glob("*.jp*g"))
 
-    def model(self, folder="caption_base", **settings):
-        kind = self.transformers.BlipForConditionalGeneration
+    def model(self, folder="caption_base", kind="BlipForConditionalGeneration", **settings):
+        kind = getattr(self.transformers, kind)
         return kind.from_pretrained(Path(self.options.models) / folder, **settings).eval()
 
     def read(self, paths):
@@ -107,6 +108,53 @@ class Measures:
                 ids = self.generate(model, read(photos[start:start + 8]), 3)
                 processor.batch_decode(ids, skip_special_tokens=True)
         return run, 16, 2
+
+    def texts(self, count, length):
+        ids = self.torch.arange(1000, 1000 + count * length).reshape(count, length)
+        ids[:, 0], ids[:, -1] = 101, END
+        return ids, self.torch.ones_like(ids)
+
+    def vqa(self, folder, size):
+        model = self.model(folder, "BlipForQuestionAnswering")
+        pixels, (ids, mask) = self.torch.randn(1, 3, size, size), self.texts(1, 12)
+
+        def run():
+            answer = model.generate(ids, pixels, mask, num_beams=3, do_sample=False,
+                                    min_new_tokens=10, max_new_tokens=10)
+            assert answer.shape[1] == 11
+        return run, 1, 4
+
+    def vqa_384_beam3_10(self):
+        return self.vqa("vqa_base", 384)
+
+    def vqa_480_beam3_10(self):
+        return self.vqa("vqa_base_480", 480)
+
+    def itm(self, texts):
+        model = self.model("itm_base", "BlipForImageTextRetrieval")
+        pixels, (ids, mask) = self.torch.randn(1, 3, 384, 384), self.texts(texts, 35)
+
+        def run():
+            with self.torch.inference_mode():  # the picture is encoded once for all texts
+                scores = model(ids, pixels, attention_mask=mask).itm_score
+            assert scores.shape == (texts, 2)
+        return run, texts, 6
+
+    def itm_1x1(self):
+        return self.itm(1)
+
+    def itm_1x16(self):
+        return self.itm(16)
+
+    def text_features_12(self):
+        model = self.model("itm_base", "BlipForImageTextRetrieval")
+        ids, mask = self.texts(1, 12)
+
+        def run():
+            with self.torch.inference_mode():
+                states = model.text_encoder(ids, attention_mask=mask).last_hidden_state
+                self.torch.nn.functional.normalize(model.text_proj(states[:, 0]), dim=-1)
+        return run, 1, 48
 
     def train(self, folder, batch, size):
         config = self.transformers.BlipConfig.from_pretrained(Path(self.options.models) / folder)
