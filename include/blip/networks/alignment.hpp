@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -50,18 +51,16 @@ struct Alignment {
     using Grad = typename Network::Grad;
     using Encoder = typename Matching::Encoder;
     using States = typename Encoder::States;
-    using ImageFeatures = ProjectedFeatures<C::vision::width, C::projection, B>;
-    using TextFeatures = ProjectedFeatures<C::text::width, C::projection, B>;
+    using ImageFeatures = typename Matching::ImageProjected;
+    using SentenceFeatures = typename Matching::TextProjected;
+    using Pairs = typename Matching::Matching;
     using Contrastive = ContrastiveLoss<C::projection, B>;
-    using Hidden = Tokens<C::text::width, B>;
 
     struct Cache {
         typename Matching::Vision::Cache vision;
         States image; ///< what all losses look at; its gradient collects theirs
-        typename Encoder::Cache text;
-        Hidden text_states;
         typename ImageFeatures::Cache image_features;
-        typename TextFeatures::Cache text_features;
+        typename SentenceFeatures::Cache text_features;
         FeaturePair<C::projection, B> online;
         typename Contrastive::Cache contrastive;
 
@@ -69,10 +68,8 @@ struct Alignment {
         /// and for each text (pictures).
         std::vector<double> text_weights, image_weights;
         Negatives negatives;
-        typename Encoder::Cache own_pairs, crossed_pairs;
-        Hidden own_states, crossed_states;
-        States crossed_image; ///< copies of the negative pictures' states
-        typename Matching::MatchHead::Cache matching;
+        typename Pairs::Cache own_pairs, crossed_pairs;
+        States crossed_image;      ///< copies of the negative pictures' states
         Tokens<2, B> match_logits; ///< [3 batch]: positives; texts with negative pictures; pictures
                                    ///< with negative texts
         typename ClassificationLoss<B>::Cache matching_loss;
@@ -93,11 +90,10 @@ struct Alignment {
         AlignmentLosses losses;
         auto const input = upload_text<typename C::text>(text, ctx);
         cache.image = {.states = network.vision.forward(images, cache.vision, ctx)};
-        cache.text_states = network.encoder.forward(input, Causal::no, cache.text, ctx);
         cache.online = {ImageFeatures::forward(cache.image.states, network.vision_projection,
                                                cache.image_features, ctx),
-                        TextFeatures::forward(cache.text_states, network.text_projection,
-                                              cache.text_features, ctx)};
+                        SentenceFeatures::forward(input, network.encoder, network.text_projection,
+                                                  cache.text_features, ctx)};
 
         auto const& queue = momentum.queue;
         ContrastiveKeys<C::projection, B> const keys{momentum.teacher->features(images, input, ctx),
@@ -129,10 +125,8 @@ struct Alignment {
             Contrastive::backward(cache.contrastive, network.temperature, grad.temperature, ctx);
         ImageFeatures::backward(d.image, network.vision_projection, cache.image_features,
                                 grad.vision_projection, cache.image.gradient, ctx);
-        auto const dtext = zeros(cache.text_states, ctx);
-        TextFeatures::backward(d.text, network.text_projection, cache.text_features,
-                               grad.text_projection, dtext, ctx);
-        network.encoder.backward(dtext, cache.text, grad.encoder, ctx);
+        SentenceFeatures::backward(d.text, network.encoder, network.text_projection,
+                                   cache.text_features, grad.encoder, grad.text_projection, ctx);
     }
 
     /// [batch, length, Width] zeros of x's size.
@@ -214,18 +208,18 @@ private:
                     states.items(image_for_text[static_cast<std::size_t>(b)], 1).data,
                     states.items(b, 1).size());
         cache.crossed_image = {.states = crossed};
-        cache.own_states =
-            network.encoder.forward(own_text, Causal::no, cache.own_pairs, ctx, cache.image);
-        cache.crossed_states = network.encoder.forward(
-            crossed_text, Causal::no, cache.crossed_pairs, ctx, cache.crossed_image);
+        auto const own_logits = Pairs::forward(own_text, cache.image, network.encoder,
+                                               network.matching, cache.own_pairs, ctx);
+        auto const crossed_logits =
+            Pairs::forward(crossed_text, cache.crossed_image, network.encoder, network.matching,
+                           cache.crossed_pairs, ctx);
 
-        auto const pairs = ctx.template tokens<C::text::width>(3 * batch, 1);
+        cache.match_logits = ctx.template tokens<2>(3 * batch, 1);
         for (int b = 0; b < batch; ++b) {
-            put(cache.own_states, 2 * b, pairs, b, ctx);
-            put(cache.crossed_states, b, pairs, batch + b, ctx);
-            put(cache.own_states, 2 * b + 1, pairs, 2 * batch + b, ctx);
+            put(own_logits, 2 * b, cache.match_logits, b, ctx);
+            put(crossed_logits, b, cache.match_logits, batch + b, ctx);
+            put(own_logits, 2 * b + 1, cache.match_logits, 2 * batch + b, ctx);
         }
-        cache.match_logits = network.matching.forward(pairs, cache.matching, ctx);
         std::vector<int> labels(3 * static_cast<std::size_t>(batch), 0);
         std::fill_n(labels.begin(), batch, 1);
         ClassificationLoss<B>::forward(cache.match_logits, labels, cache.matching_loss, ctx);
@@ -236,18 +230,19 @@ private:
                                   Context<B>& ctx) {
         int const batch = cache.image.states.batch;
         auto const dlogits = ClassificationLoss<B>::template backward<2>(cache.matching_loss);
-        auto const dpairs = network.matching.backward(dlogits, cache.matching, grad.matching, ctx);
-        auto const down = zeros(cache.own_states, ctx);
-        auto const dcrossed = zeros(cache.crossed_states, ctx);
+        auto const dpairs = ctx.template tokens<2>(2 * batch, 1);
+        auto const dcrossed = ctx.template tokens<2>(batch, 1);
         for (int b = 0; b < batch; ++b) {
-            put(dpairs, b, down, 2 * b, ctx);
-            put(dpairs, batch + b, dcrossed, b, ctx);
-            put(dpairs, 2 * batch + b, down, 2 * b + 1, ctx);
+            put(dlogits, b, dpairs, 2 * b, ctx);
+            put(dlogits, batch + b, dcrossed, b, ctx);
+            put(dlogits, 2 * batch + b, dpairs, 2 * b + 1, ctx);
         }
-        network.encoder.backward(down, cache.own_pairs, grad.encoder, ctx, cache.image);
+        Pairs::backward(dpairs, cache.image, network.encoder, network.matching, cache.own_pairs,
+                        grad.encoder, grad.matching, ctx);
         auto image = cache.crossed_image;
         image.gradient = zeros(image.states, ctx);
-        network.encoder.backward(dcrossed, cache.crossed_pairs, grad.encoder, ctx, image);
+        Pairs::backward(dcrossed, image, network.encoder, network.matching, cache.crossed_pairs,
+                        grad.encoder, grad.matching, ctx);
         for (int b = 0; b < batch; ++b) {
             auto const from = image.gradient.items(b, 1);
             auto const chosen = cache.negatives.image_for_text[static_cast<std::size_t>(b)];
@@ -256,9 +251,9 @@ private:
         }
     }
 
-    /// Copies the first token of item i of x to that of item j of y.
-    static void put(Hidden x, int i, Hidden y, int j, Context<B>& ctx) {
-        B::copy(ctx.engine, y.items(j, 1).data, x.items(i, 1).data, C::text::width);
+    /// Copies row i of x to row j of y.
+    static void put(Tokens<2, B> x, int i, Tokens<2, B> y, int j, Context<B>& ctx) {
+        B::copy(ctx.engine, y.items(j, 1).data, x.items(i, 1).data, 2);
     }
 };
 

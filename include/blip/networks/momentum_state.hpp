@@ -1,9 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <tuple>
 
-#include <blip/heads/projection.hpp>
 #include <blip/losses/feature_queue.hpp>
 #include <blip/losses/momentum_teacher.hpp>
 #include <blip/networks/matching_network.hpp>
@@ -47,15 +47,13 @@ struct MomentumEncoders {
         auto const keep = ctx.keep;
         ctx.keep = Keep::nothing;
         typename Trained::Vision::Cache vision_cache;
-        typename ProjectedFeatures<C::vision::width, C::projection, B>::Cache image_cache;
-        auto const image = ProjectedFeatures<C::vision::width, C::projection, B>::forward(
+        typename Trained::ImageProjected::Cache image_cache;
+        auto const image = Trained::ImageProjected::forward(
             vision.forward(images, vision_cache, ctx), vision_projection, image_cache, ctx);
         B::copy(ctx.engine, result.image.data, image.data, image.size());
-        typename Trained::Encoder::Cache text_cache;
-        typename ProjectedFeatures<C::text::width, C::projection, B>::Cache sentence_cache;
-        auto const sentence = ProjectedFeatures<C::text::width, C::projection, B>::forward(
-            encoder.forward(text, Causal::no, text_cache, ctx), text_projection, sentence_cache,
-            ctx);
+        typename Trained::TextProjected::Cache text_cache;
+        auto const sentence =
+            Trained::TextProjected::forward(text, encoder, text_projection, text_cache, ctx);
         B::copy(ctx.engine, result.text.data, sentence.data, sentence.size());
         ctx.keep = keep;
         return result;

@@ -17,7 +17,6 @@ struct RetrievalNetwork {
     using Vision = typename Parts::Vision;
     using Encoder = typename Parts::Encoder;
     using Images = typename Parts::Images;
-    using Objective = Alignment<RetrievalNetwork>;
     static constexpr Task task = Task::matching;
 
     Vision vision;
