@@ -213,8 +213,12 @@ private:
         auto const words = words_of(map);
         auto const all = blip::overlay(image, map.words);
         blip::write_image(png, all);
-        if (!arguments_.html.empty())
-            record.pictures.push_back(thumbnail_of(png.string(), false));
+        auto const show = [&](std::string const& what, fs::path const& path) {
+            if (!arguments_.html.empty())
+                record.figures.push_back(
+                    {.text = what, .picture = thumbnail_of(path.string(), false)});
+        };
+        show("all words", png);
         std::vector<std::string> written;
         if (arguments_.words)
             for (std::size_t i = 0; i < words.size(); ++i) {
@@ -222,8 +226,7 @@ private:
                 path.replace_extension(".word" + std::to_string(i + 1) + ".png");
                 blip::write_image(path, blip::overlay(image, words[i].map));
                 written.push_back(path.string());
-                if (!arguments_.html.empty())
-                    record.pictures.push_back(thumbnail_of(path.string(), false));
+                show(words[i].text, path);
             }
         std::string numbers;
         if (arguments_.numbers != "none") {
@@ -234,25 +237,23 @@ private:
                                                                : json_of(record, map, words));
         }
         record.members["probability"] = map.match.probability;
+        record.note = "match probability " + number_text(map.match.probability);
         record.members["overlay"] = png.string();
         if (!numbers.empty())
             record.members["numbers"] = numbers;
         auto& list = record.members["words"] = nlohmann::ordered_json::array();
-        std::string names;
         for (std::size_t i = 0; i < words.size(); ++i) {
             nlohmann::ordered_json word{{"word", words[i].text}};
             if (i < written.size())
                 word["overlay"] = written[i];
             list.push_back(std::move(word));
-            names += (names.empty() ? "" : " | ") + words[i].text;
         }
         auto const probability = number_text(map.match.probability);
-        record.entries.push_back(
-            {.text = arguments_.words ? "picture, all words, then: " + names : "picture, all words",
-             .line = {probability, png.string()},
-             .cells = {probability, png.string(), numbers},
-             .share = map.match.probability,
-             .hint = "probability that the text fits"});
+        record.entries.push_back({.text = "probability " + probability,
+                                  .line = {probability, png.string()},
+                                  .cells = {probability, png.string(), numbers},
+                                  .share = map.match.probability,
+                                  .hint = "probability that the text fits"});
     }
 
     Arguments const& arguments_;
@@ -338,8 +339,8 @@ int explain(Arguments& a) {
     make_folder(a);
     ExplainJob job(a, *model);
     auto const items = picture_items(a.paths, a.subfolders());
-    return run_job(job, *items, a, schema(), recorded(a),
-                   {.program = "explain", .resumable = true});
+    return run_job(job, *items, a, schema(), recorded(a), {.program = "explain", .resumable = true},
+                   PageLayout::sections);
 }
 
 } // namespace

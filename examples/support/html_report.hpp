@@ -206,14 +206,16 @@ private:
         std::string text = record.error.empty() ? "><header>" : "class=\"error\"><header>";
         for (auto const& picture : record.pictures)
             text += image(picture, record.key.front());
-        text += "<div><h2>" + html_text(record.key.front()) + "</h2>";
+        text += "<div><h2>" + html_text(record.key.back()) + "</h2>";
+        for (std::size_t i = 0; i + 1 < record.key.size(); ++i)
+            text += "<div class=\"name\">" + html_text(record.key[i]) + "</div>";
         if (!record.note.empty())
             text += "<div class=\"name\">" + html_text(record.note) + "</div>";
         text += "</div></header>";
         if (!record.error.empty())
             return text + "<p>" + html_text(record.error) + "</p></section>";
         text += "<div class=\"grid\">";
-        for (auto const& entry : record.entries) {
+        for (auto const& entry : record.figures.empty() ? record.entries : record.figures) {
             text += "<figure>";
             if (!entry.picture.empty())
                 text += image(entry.picture, entry.text);

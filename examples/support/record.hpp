@@ -40,6 +40,7 @@ struct Record {
     std::vector<Entry> entries;                                        ///< best first
     nlohmann::ordered_json members = nlohmann::ordered_json::object(); ///< for JSON, after the key
     std::vector<std::string> pictures; ///< data: addresses, where a page is written
+    std::vector<Entry> figures;        ///< what a page of sections shows in place of the entries
     std::string note;                  ///< beside the key on pages, such as a picture's size
     std::string error;                 ///< why there are no entries; empty when there are
 };
