@@ -54,7 +54,7 @@ fi
 if [ $random = yes ]; then
     echo
     echo "These captions are word salad: the weights are random. For real ones, download the folder" \
-        "Salesforce/blip-image-captioning-base from huggingface.co and run: BLIP_MODEL=FOLDER examples/quickstart.sh"
+        "Salesforce/blip-image-captioning-base from the Hugging Face hub and run: BLIP_MODEL=FOLDER examples/quickstart.sh"
 fi
 if [ $random = yes ] && [ -d tests/golden/hf_caption/model ]; then
     echo "The tiny reference model runs the same way: $caption tests/golden/hf_caption/model examples/photos"
