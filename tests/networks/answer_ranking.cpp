@@ -243,9 +243,9 @@ TEST_CASE("a model whose numbers are none cannot rank") {
         });
     };
     spoil(none);
-    CHECK_THROWS_AS(model.rank(answers(), {}), CheckpointError);
+    CHECK_THROWS_AS(model.rank(answers(), {}), Error);
     spoil(std::numeric_limits<double>::infinity());
-    CHECK_THROWS_AS(model.rank(answers(), {}), CheckpointError);
+    CHECK_THROWS_AS(model.rank(answers(), {}), Error);
 }
 
 TEST_CASE("ranking says what it cannot rank") {
