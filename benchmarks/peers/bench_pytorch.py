@@ -1,4 +1,4 @@
-"""Times BLIP in PyTorch + transformers on the measures of peer_measures.cpp, one JSON object a line.
+"""Times BLIP in PyTorch + transformers on the measures of peer_measures, one JSON object a line.
 
 Needs torch, transformers, pillow and numpy. Model folders are full-size models in the Hugging Face
 layout (the values of the weights do not matter): caption_base, caption_base_224, caption_large,

@@ -19,7 +19,7 @@ BLIP_CPU_INLINE Floats normal_share(Floats x) {
                                     1.8131868e-6f,   -1.4300020e-5f, 7.5869291e-5f,
                                     -2.4258574e-4f,  6.3200991e-5f,  4.7681839e-3f,
                                     -3.6331594e-2f,  -3.1831035e-1f, -7.9788452e-1f};
-    // The exponential of what is far below would be denormal, which takes a hundred times as long.
+    // The exponential of what is far below would be denormal, which processors are slow at.
     Floats const t = min(absolute(x), broadcast(6.0f));
     Floats const below = exponential(t * polynomial(fit, t)) * broadcast(0.5f);
     Floats const tail = select(less(t, broadcast(6.0f)), below, broadcast(0.0f));
