@@ -69,7 +69,7 @@ private:
 /// An answer's score depends neither on the other answers nor on the batch, except under
 /// SmoothingRule::torch_1_10 on the length of the longest. Throws ArgumentError for an empty list,
 /// answers without a token between their ends' ids or longer than the model has positions, options
-/// below 1, and more answers at a time than can be kept; CheckpointError where the model's scores
+/// below 1, and more answers at a time than can be kept; an Error where the scores
 /// are not numbers.
 template <TextConfig C, Backend B>
 std::vector<std::vector<RankedAnswer>>
