@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <blip/backend/backend.hpp>
 #include <blip/core/error.hpp>
 #include <blip/core/weights.hpp>
 
