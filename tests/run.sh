@@ -95,6 +95,7 @@ fuzzing() {
         name=${program##*/fuzz_}
         case $name in
         image) seeds=(tests/data/fuzz/jpeg tests/data/fuzz/png tests/data/formats) ;;
+        frames) seeds=(tests/data/formats) ;;
         *) seeds=("tests/data/fuzz/$name") ;;
         esac
         mkdir -p "build/fuzz/corpus/$name"
