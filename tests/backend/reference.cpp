@@ -340,4 +340,7 @@ TEST_CASE("reference: averages and AdamW") {
     check(first, {1.25});
     check(second, {4});
     check(value, {5 - 3 * 1.25 / (2 / 0.5 + 1)});
+    Values const x{1, -2, 3};
+    CHECK(B::sum_of_squares(engine, x.data(), 3) == 14);
+    CHECK(B::sum_of_squares(engine, x.data(), 0) == 0);
 }

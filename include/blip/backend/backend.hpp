@@ -243,6 +243,11 @@ concept HasOptimizer = requires(typename B::Engine& engine, typename B::scalar* 
     /// values *= shrink; first = β₁ first + (1-β₁) g; second = β₂ second + (1-β₂) g²;
     /// values -= step_size first / (√second / root_correction + ε).
     B::adamw(engine, step, static_cast<typename B::gradient::scalar const*>(g), g, g, p, n);
+    /// sum_of_squares(engine, g, n) = Σ g², added up in double in an order that depends on n alone:
+    /// the same bits for any number of threads. Waits until it is known.
+    {
+        B::sum_of_squares(engine, static_cast<typename B::gradient::scalar const*>(g), n)
+        } -> std::same_as<double>;
 };
 
 /// Everything a model asks of the hardware. Two backends work in one program; no layer names one.

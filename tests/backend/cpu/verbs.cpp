@@ -313,3 +313,17 @@ TEST_CASE("Averaging and AdamW equal the reference") {
             {numbers(n, 1), numbers(n, 2), second, numbers(n, 3), numbers(n, 5)});
     }
 }
+
+TEST_CASE("The sum of squares equals the reference's, with any number of threads the same bits") {
+    for (std::size_t n : {0u, 1u, 15u, 17u, 511u, 513u, 65536u, 65555u, 1000003u}) {
+        INFO(n << " numbers");
+        auto const x = numbers(n, 1);
+        auto const count = static_cast<std::ptrdiff_t>(n);
+        Reference<float>::Engine plain;
+        Cpu<float>::Engine one(1), three(3);
+        double const expected = Reference<float>::sum_of_squares(plain, x.data(), count);
+        double const found = Cpu<float>::sum_of_squares(one, x.data(), count);
+        CHECK(found == Approx(expected).epsilon(1e-6));
+        CHECK(Cpu<float>::sum_of_squares(three, x.data(), count) == found);
+    }
+}

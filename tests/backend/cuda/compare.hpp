@@ -47,6 +47,8 @@ struct Bench {
     using Rows = Matrix<B>;
     using Heads = HeadRows<B>;
 
+    static constexpr std::ptrdiff_t long_sum = 10007;
+
     typename B::Engine engine{};
     std::uint64_t stream = 0;
     Results results{};
@@ -299,6 +301,12 @@ struct Bench {
         B::average(engine, values.data(), 0.995, mean.data(), n);
         keep("first moment", first), keep("second moment", second), keep("values", values);
         keep("average", mean);
+        // Less than a group's share, and more than every group's.
+        for (std::ptrdiff_t const count : {std::ptrdiff_t{n}, std::ptrdiff_t{0}, long_sum}) {
+            auto x = numbers(count);
+            results.emplace_back("sum of squares",
+                                 std::vector{B::sum_of_squares(engine, x.data(), count)});
+        }
     }
 
     /// Every verb; attention has up to `rows_count` + 2 keys.

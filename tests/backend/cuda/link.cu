@@ -58,6 +58,7 @@ void use_every_verb(Device::Engine& engine, blip::Arena<Device>& arena) {
     Device::transpose(engine, m, m);
     Device::average(engine, p, 0.995, p, 64);
     Device::adamw(engine, {}, p, p, p, p, 64);
+    static_cast<void>(Device::sum_of_squares(engine, p, 64));
 }
 
 } // namespace

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <numeric>
+#include <vector>
 
 #include <blip/backend/backend.hpp>
 #include <blip/backend/cpu/cross_entropy.hpp>
@@ -77,6 +79,26 @@ inline double soft_cross_entropy_row(float const* z, float const* t, double weig
         }
     }
     return mass * log_sum - inner;
+}
+
+/// Σ x²: in float over blocks so short that no digit counts, in double over these.
+inline double squares_of(float const* x, std::size_t count) {
+    constexpr std::size_t block = 32 * lanes;
+    double total = 0;
+    for (std::size_t begin = 0; begin < count; begin += block) {
+        std::size_t const end = std::min(count, begin + block);
+        Floats even = broadcast(0.0f), odd = broadcast(0.0f);
+        for (std::size_t i = begin; i < end; i += 2 * lanes) {
+            Floats const a = load(x + i, first_lanes(end - i));
+            even = fma(a, a, even);
+            if (i + lanes >= end)
+                continue;
+            Floats const b = load(x + i + lanes, first_lanes(end - i - lanes));
+            odd = fma(b, b, odd);
+        }
+        total += static_cast<double>(sum(even + odd));
+    }
+    return total;
 }
 
 /// The host's verbs of contrastive learning and of the optimizer.
@@ -188,6 +210,18 @@ struct TrainingVerbs {
             store(second + i, v, mask);
             store(values + i, shrink * load(values + i, mask) - change, mask);
         });
+    }
+
+    static double sum_of_squares(Engine& engine, float const* x, std::ptrdiff_t n) {
+        // Pieces of one size whatever the threads are, added up in their order.
+        constexpr std::size_t piece = std::size_t{1} << 16;
+        auto const count = static_cast<std::size_t>(n);
+        std::vector<double> sums((count + piece - 1) / piece);
+        engine.parallel_ranges(sums.size(), 1, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t p = begin; p < end; ++p)
+                sums[p] = squares_of(x + p * piece, std::min(piece, count - p * piece));
+        });
+        return std::accumulate(sums.begin(), sums.end(), 0.0);
     }
 
 private:

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <numeric>
+#include <vector>
 
 #include <blip/backend/backend.hpp>
 #include <blip/backend/cuda/kernels/training.hpp>
@@ -95,6 +97,17 @@ struct TrainingVerbs {
         kernel.second = second;
         kernel.values = values;
         B::elements(engine, kernel, n);
+    }
+
+    static double sum_of_squares(Engine& engine, T const* x, std::ptrdiff_t n) {
+        // As many groups as use the whole memory bandwidth of a device.
+        std::ptrdiff_t const count = n / 4096 < 1024 ? n / 4096 + 1 : 1024;
+        std::vector<double> sums(static_cast<std::size_t>(count));
+        auto memory = B::allocate(sums.size() * sizeof(double));
+        auto* const device = static_cast<double*>(memory.data());
+        B::rows(engine, SumOfSquares<T>{x, n, count, device}, count);
+        B::download(engine, sums.data(), static_cast<double const*>(device), count);
+        return std::accumulate(sums.begin(), sums.end(), 0.0);
     }
 };
 

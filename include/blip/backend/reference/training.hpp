@@ -124,6 +124,13 @@ struct TrainingVerbs {
                          (sqrt(second[i]) / T(step.root_correction) + T(step.epsilon));
         }
     }
+
+    static double sum_of_squares(auto&, T const* x, std::ptrdiff_t n) {
+        double sum = 0;
+        for (std::ptrdiff_t i = 0; i < n; ++i)
+            sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+        return sum;
+    }
 };
 
 } // namespace blip::reference

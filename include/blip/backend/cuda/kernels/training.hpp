@@ -217,4 +217,25 @@ struct AdamW {
     }
 };
 
+/// sums[task] = Σ x² in double over every `tasks`-th piece of as many numbers as a group has
+/// threads, beginning with piece `task`.
+template <class T>
+struct SumOfSquares {
+    T const* x = nullptr;
+    std::ptrdiff_t count = 0;
+    std::ptrdiff_t tasks = 1;
+    double* sums = nullptr;
+
+    template <class Group>
+    BLIP_HOST_DEVICE void operator()(Group const& group, std::ptrdiff_t task) const {
+        double sum = 0;
+        std::ptrdiff_t const step = tasks * group.size();
+        for (std::ptrdiff_t i = task * group.size() + group.rank(); i < count; i += step)
+            sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+        sum = group.sum(sum);
+        if (group.rank() == 0)
+            sums[task] = sum;
+    }
+};
+
 } // namespace blip::cuda
