@@ -14,6 +14,7 @@
 #include <blip/metrics/recall.hpp>
 #include <blip/metrics/retrieval_scores.hpp>
 #include <blip/models/approximate_index.hpp>
+#include <blip/models/caption_objective.hpp>
 #include <blip/models/captioner.hpp>
 #include <blip/models/dialog_ranker.hpp>
 #include <blip/models/dispatch.hpp>

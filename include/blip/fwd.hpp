@@ -58,6 +58,9 @@ struct DialogOptions;
 struct RankedCandidate;
 
 struct Negatives;
+struct CaptionBatch;
+struct CaptionTraining;
+struct CaptionLosses;
 struct AlignmentLosses;
 struct PretrainingLosses;
 

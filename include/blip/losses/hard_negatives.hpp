@@ -12,6 +12,12 @@
 
 namespace blip {
 
+/// Members of the local batch drawn as hard negatives, one for each of the batch.
+struct Negatives {
+    std::vector<int> image_for_text; ///< the picture that text b is wrongly paired with
+    std::vector<int> text_for_image; ///< the text that picture b is wrongly paired with
+};
+
 /// How likely each member of a batch is drawn as the negative of each other one (paper section 3.2,
 /// ITM, "hard negative mining"): softmax of the row's similarities (already divided by the
 /// temperature) plus `floor`, and 0 where ids are equal. Soft-max comes before masking and is not

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -23,14 +24,34 @@ enum class Reduction {
     sum_per_item ///< one sum per item, scaled by the item's weight (VQA answers, ranking)
 };
 
+/// What a mean runs over.
+struct TargetCount {
+    std::ptrdiff_t supervised = 0; ///< positions with a label to predict
+    std::ptrdiff_t positions = 0;  ///< all but every item's last
+};
+
 struct LanguageModelingOptions {
     double smoothing = 0.1; ///< ε, spread evenly over the whole vocabulary, the target included
     Reduction reduction = Reduction::mean;
     SmoothingRule rule = SmoothingRule::ignore_padding;
+    /// Reduction::mean of a batch that goes through in parts: what all of them hold, so that the
+    /// parts' losses add up to the whole one's. Not set: the batch is the whole.
+    std::optional<TargetCount> whole{};
 };
 
 /// Marks a position that is not supervised.
 inline constexpr int ignored_target = -100;
+
+/// What the mean over a batch with these labels, [batch, length], runs over.
+inline TargetCount count_targets(std::span<int const> labels, int length) {
+    TargetCount count;
+    for (std::size_t i = 0; i < labels.size(); ++i)
+        if (i % static_cast<std::size_t>(length) != 0) {
+            ++count.positions;
+            count.supervised += labels[i] != ignored_target ? 1 : 0;
+        }
+    return count;
+}
 
 /// The smoothed loss of every row of `logits`, on the host; see `Backend::cross_entropy`. Each span
 /// has an entry a row; a negative target has none.
@@ -85,7 +106,6 @@ struct LanguageModelingLoss {
         std::vector<int> targets(count, -1);
         std::vector<double> target_weights(count), uniform_weights(count);
         auto const length = static_cast<std::size_t>(logits.length);
-        std::ptrdiff_t supervised = 0;
         for (std::size_t i = 0; i < count; ++i) {
             if (i % length + 1 == length || labels[i + 1] == ignored_target)
                 continue;
@@ -94,22 +114,21 @@ struct LanguageModelingLoss {
                                          " of position ", i + 1, " is outside the vocabulary of ",
                                          Vocabulary));
             targets[i] = labels[i + 1];
-            ++supervised;
         }
         bool const mean = options.reduction == Reduction::mean;
-        if (mean && supervised == 0)
+        auto const whole = options.whole.value_or(count_targets(labels, logits.length));
+        if (mean && whole.supervised == 0)
             throw ArgumentError("language-modeling loss: no position of the batch is supervised");
         bool const everywhere = options.rule == SmoothingRule::torch_1_10;
-        double const positions = static_cast<double>(logits.batch) * (logits.length - 1);
         for (std::size_t i = 0; i < count; ++i) {
             if (i % length + 1 == length)
                 continue;
             double const item = item_weights.empty() ? 1 : item_weights[i / length];
-            double const share = mean ? 1 / static_cast<double>(supervised) : item;
+            double const share = mean ? 1 / static_cast<double>(whole.supervised) : item;
             if (targets[i] >= 0)
                 target_weights[i] = uniform_weights[i] = share;
             if (everywhere)
-                uniform_weights[i] = mean ? 1 / positions : item;
+                uniform_weights[i] = mean ? 1 / static_cast<double>(whole.positions) : item;
         }
         cache.batch = logits.batch;
         cache.length = logits.length;

@@ -72,6 +72,11 @@ public:
                                                          std::move(tokenizer), preprocess,
                                                          std::move(engine))) {}
 
+    /// A captioner over a model that others hold too, a CaptionObjective for one: it sees their
+    /// weights as they are.
+    explicit Captioner(std::shared_ptr<LoadedModel<Network> const> shared)
+        : shared_(std::move(shared)) {}
+
     /// Captions of one picture, best first.
     std::vector<Caption> generate(Image const& image, CaptionOptions const& options = {}) const {
         return std::move(generate(std::span(&image, 1), options).front());
@@ -126,8 +131,6 @@ public:
     std::shared_ptr<LoadedModel<Network> const> shared() const { return shared_; }
 
 private:
-    explicit Captioner(std::shared_ptr<LoadedModel<Network>> shared) : shared_(std::move(shared)) {}
-
     bool is_original() const { return shared_->is_original(); }
 
     void check(Pixels const& pixels, std::span<std::string const> prompts) const {
@@ -153,7 +156,7 @@ private:
                 .end = shared_->special().sep};
     }
 
-    std::shared_ptr<LoadedModel<Network>> shared_;
+    std::shared_ptr<LoadedModel<Network> const> shared_;
 };
 
 } // namespace blip

@@ -14,41 +14,10 @@
 #include <utility>
 #include <vector>
 
-#include <blip/losses/language_modeling.hpp>
-#include <blip/models/loaded_model.hpp>
+#include <blip/models/objective.hpp>
 #include <blip/networks/alignment.hpp>
 
 namespace blip {
-
-/// Where momentum networks and queues come from when training begins.
-enum class MomentumStart {
-    file,   ///< the checkpoint, which must hold them: pre-training and retrieval files do
-    trained ///< networks are copies of the trained ones and queues random where the file lacks them
-};
-
-/// How an objective is put into memory.
-template <class B>
-struct ObjectiveOptions {
-    std::optional<Compatibility> compatibility{};     ///< default: as the file's names say
-    typename B::Engine engine = typename B::Engine{}; ///< who computes: threads or a device
-    MomentumStart momentum = MomentumStart::file;
-    /// To start from a checkpoint of another task: what it lacks is initialised from this seed, and
-    /// `report().fresh` names it. Not set: an error.
-    std::optional<std::uint64_t> fresh_seed{};
-    /// End of the stochastic depth ramp, of trained and momentum network. Default: what the picture
-    /// network is trained with, 0.1 for ViT-L and 0 for ViT-B (see `default_drop_path`).
-    std::optional<double> drop_path{};
-    std::uint64_t seed = 42; ///< of dropout, negatives and fresh queues
-};
-
-/// One step's choices.
-struct StepOptions {
-    double alpha = 0.4;                   ///< see `ramped_alpha`
-    double momentum = 0.995;              ///< of the teacher
-    std::optional<Negatives> negatives{}; ///< in place of drawing them
-    /// Which tokens the language-modelling loss smooths over (pre-training only).
-    SmoothingRule rule = SmoothingRule::ignore_padding;
-};
 
 /// What training with a momentum teacher and a queue holds: weights, their gradient, teacher,
 /// queue. Unlike the models for inference it changes with every step, and serves one caller at a

@@ -14,12 +14,6 @@
 
 namespace blip {
 
-/// Members of the local batch drawn as hard negatives, one for each of the batch.
-struct Negatives {
-    std::vector<int> image_for_text; ///< the picture that text b is wrongly paired with
-    std::vector<int> text_for_image; ///< the text that picture b is wrongly paired with
-};
-
 /// What hard negatives are drawn from.
 enum class NegativeRule {
     online,  ///< retrieval: online against online features

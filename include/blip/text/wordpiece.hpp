@@ -54,6 +54,16 @@ struct TokenBatch {
         return static_cast<int>(std::count(first, first + length, static_cast<unsigned char>(1)));
     }
 
+    /// Texts `first` to `first + count - 1`, every column kept.
+    TokenBatch items(int first, int count) const {
+        auto const from = static_cast<std::ptrdiff_t>(first) * length;
+        auto const to = from + static_cast<std::ptrdiff_t>(count) * length;
+        return {{ids.begin() + from, ids.begin() + to},
+                {mask.begin() + from, mask.begin() + to},
+                count,
+                length};
+    }
+
     /// The texts of these numbers, without columns that would pad all of them.
     TokenBatch select(std::span<int const> items) const {
         TokenBatch some;

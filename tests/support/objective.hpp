@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <blip/io/checkpoint_names.hpp>
+#include <blip/models/objective.hpp>
+#include <support/network.hpp>
+#include <support/random_weights.hpp>
+
+/// Tests of objectives: steps against fixtures, in parts, and against themselves.
+namespace blip::test {
+
+/// Pictures of a fixture, [n, 3, side, side].
+inline Pixels golden_pixels(GoldenTensors const& inputs, std::string const& name) {
+    auto const image = inputs[name];
+    Pixels all(Pixels::shape_type{
+        static_cast<std::size_t>(image.shape[0]), static_cast<std::size_t>(image.shape[1]),
+        static_cast<std::size_t>(image.shape[2]), static_cast<std::size_t>(image.shape[3])});
+    std::copy(image.values.begin(), image.values.end(), all.begin());
+    return all;
+}
+
+/// How far the gradient that a step left is from the fixture's "grad." tensors, named as in the
+/// authors' release, and of which tensor it is farthest.
+template <class Objective>
+double golden_gradient_difference(Objective& objective, GoldenTensors const& expected,
+                                  std::string& worst, Naming naming = Naming::original) {
+    Bench<typename Objective::backend> bench;
+    return gradient_difference(
+        objective.gradient(), bench, expected, "grad.",
+        [naming](std::string const& path) { return checkpoint_names(path, naming); }, worst);
+}
+
+/// The gradient that a step left, all of it.
+template <class Objective>
+std::vector<double> gradient_values(Objective& objective) {
+    return parameter_values(objective.gradient(), objective.engine());
+}
+
+/// What a step gives: losses by name, then the gradient.
+template <class Objective>
+std::vector<double> outcome(Objective& objective, std::span<typename Objective::Batch const> parts,
+                            StepOptions const& options = {}) {
+    std::vector<double> all;
+    for (auto const& [name, loss] : objective.step(parts, options).named())
+        all.push_back(loss);
+    auto const gradient = gradient_values(objective);
+    all.insert(all.end(), gradient.begin(), gradient.end());
+    return all;
+}
+
+/// A configuration that keeps only the inputs of the last blocks of both networks.
+template <class C, int Vision = C::vision::depth, int Text = C::text::depth>
+struct recomputed : C {
+    struct vision : C::vision {
+        static constexpr int recompute = Vision;
+    };
+    struct text : C::text {
+        static constexpr int recompute = Text;
+    };
+};
+
+/// What is thrown, in words; empty where nothing is.
+std::string message_of(auto const& call) {
+    try {
+        call();
+    } catch (Error const& error) {
+        return error.what();
+    }
+    return {};
+}
+
+} // namespace blip::test
