@@ -34,8 +34,10 @@
 #include <blip/text/cleaning.hpp>
 #include <blip/text/wordpiece.hpp>
 #include <blip/train/adamw.hpp>
+#include <blip/train/checkpoint_folder.hpp>
 #include <blip/train/clip.hpp>
 #include <blip/train/schedule.hpp>
+#include <blip/train/training_state.hpp>
 #include <blip/vision/frames.hpp>
 #include <blip/vision/heat_map.hpp>
 #include <blip/vision/read_image.hpp>

@@ -70,6 +70,14 @@ public:
     Gradient& second_moment() { return second_; }
     void resume_at(std::int64_t steps) { steps_ = steps; }
 
+    /// f(name, part) for each of them: moments and number of steps.
+    template <class F>
+    void for_each_state(F f) {
+        f("first_moment", first_);
+        f("second_moment", second_);
+        f("steps", steps_);
+    }
+
 private:
     AdamWOptions options_;
     Gradient first_, second_;
