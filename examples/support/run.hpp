@@ -14,10 +14,11 @@
 #include <utility>
 #include <vector>
 
+#include <blip/core/ordered_pipeline.hpp>
+
 #include "interrupt.hpp"
 #include "job.hpp"
 #include "outputs.hpp"
-#include "pipeline.hpp"
 #include "progress.hpp"
 
 namespace support {
@@ -62,7 +63,7 @@ private:
 
     void work_all() {
         std::size_t const workers = preparing_threads(options_.threads);
-        OrderedPipeline<Item, Work> pipeline(
+        blip::OrderedPipeline<Item, Work> pipeline(
             [this] {
                 auto first = outputs_.take_first();
                 return first ? std::move(first) : source_.next();

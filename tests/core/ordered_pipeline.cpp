@@ -1,4 +1,4 @@
-#include "support/catch.hpp"
+#include <support/catch.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -7,12 +7,11 @@
 #include <thread>
 #include <vector>
 
-#include "../../examples/support/pipeline.hpp"
-#include "../../examples/support/progress.hpp"
+#include <blip/core/ordered_pipeline.hpp>
 
 namespace {
 
-using Pipeline = support::OrderedPipeline<int, int>;
+using Pipeline = blip::OrderedPipeline<int, int>;
 
 Pipeline::Source count_to(int end, std::atomic<int>& taken) {
     return [end, &taken, next = 0]() mutable -> std::optional<int> {
@@ -90,17 +89,4 @@ TEST_CASE("a consumer can give up waiting, and leave early") {
     CHECK_FALSE(pipeline.next([] { return true; }));
     go_on = true;
     CHECK(pipeline.next() == 1);
-}
-
-TEST_CASE("the progress line tells counts, rate and time left") {
-    using support::progress_line;
-    CHECK(progress_line({.done = 30, .earlier = 10, .total = 100, .seconds = 40}, 200) ==
-          "[" + std::string(9, '=') + std::string(21, ' ') + "] 30/100  0.50/s  2:20 left");
-    CHECK(progress_line({.done = 3, .earlier = 0, .total = {}, .seconds = 0.1}, 80) == "3  30/s");
-    CHECK(progress_line({.done = 0, .earlier = 0, .total = 7, .seconds = 0}, 10) == "0/7");
-    for (std::size_t width : {5u, 20u, 30u, 50u, 80u})
-        CHECK(progress_line({.done = 5, .earlier = 0, .total = 9, .seconds = 1}, width).size() <=
-              width);
-    CHECK(support::duration_text(59.6) == "1:00");
-    CHECK(support::duration_text(3723) == "1:02:03");
 }

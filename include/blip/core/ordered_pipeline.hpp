@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-namespace support {
+namespace blip {
 
 /// How much an OrderedPipeline does at a time.
 struct PipelineOptions {
@@ -134,4 +134,4 @@ private:
     std::vector<std::jthread> threads_;
 };
 
-} // namespace support
+} // namespace blip
