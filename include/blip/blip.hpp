@@ -18,6 +18,7 @@
 #include <blip/models/captioner.hpp>
 #include <blip/models/dialog_ranker.hpp>
 #include <blip/models/dispatch.hpp>
+#include <blip/models/extract.hpp>
 #include <blip/models/feature_extractor.hpp>
 #include <blip/models/heat_map.hpp>
 #include <blip/models/matcher.hpp>

@@ -61,6 +61,7 @@ struct Negatives;
 struct CaptionBatch;
 struct CaptionTraining;
 struct CaptionLosses;
+struct RetrievalBatch;
 struct AlignmentLosses;
 struct PretrainingLosses;
 

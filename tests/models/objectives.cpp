@@ -15,6 +15,7 @@
 #include <blip/models/retrieval_objective.hpp>
 #include <blip/train/adamw.hpp>
 #include <io/files.hpp>
+#include <support/objective.hpp>
 #include <support/random_weights.hpp>
 #include <support/training.hpp>
 
@@ -31,12 +32,7 @@ struct Recorded {
 
     std::string step(std::size_t number) const { return "step" + std::to_string(number + 1); }
     Pixels pixels(std::size_t number) const {
-        auto const image = inputs[step(number) + ".image"];
-        Pixels all(Pixels::shape_type{
-            static_cast<std::size_t>(image.shape[0]), static_cast<std::size_t>(image.shape[1]),
-            static_cast<std::size_t>(image.shape[2]), static_cast<std::size_t>(image.shape[3])});
-        std::copy(image.values.begin(), image.values.end(), all.begin());
-        return all;
+        return test::golden_pixels(inputs, step(number) + ".image");
     }
     std::vector<std::string> captions(std::size_t number) const {
         return json["steps"][number]["captions"].get<std::vector<std::string>>();
@@ -80,19 +76,48 @@ std::vector<double> numbers(Objective& objective) {
     return all;
 }
 
-/// What is thrown, in words; empty where nothing is.
 std::string message(auto const& call) {
-    try {
-        call();
-    } catch (Error const& error) {
-        return error.what();
-    }
-    return {};
+    return test::message_of(call);
 }
 
 template <class Objective>
 void optimize(Objective& objective, AdamW<typename Objective::Network>& optimizer) {
     optimizer.step(objective.engine(), objective.weights(), objective.gradient(), 1e-3);
+}
+
+/// All recorded steps from captions and pictures, with the optimizer's between them: losses, and
+/// gradients where they are recorded. `step(number)` takes one.
+template <class Objective>
+void check_steps(Recorded const& recorded, Objective& objective, auto const& step,
+                 std::vector<std::string> const& names) {
+    auto const& rule = recorded.json["optimizer"];
+    AdamW<typename Objective::Network> optimizer(
+        objective.engine(), {.beta1 = rule["betas"][0].get<double>(),
+                             .beta2 = rule["betas"][1].get<double>(),
+                             .epsilon = rule["eps"].get<double>(),
+                             .weight_decay = rule["weight_decay"].get<double>()});
+    std::size_t compared = 0;
+    for (std::size_t number = 0; number < recorded.json["steps"].size(); ++number) {
+        INFO(recorded.step(number));
+        auto const losses = step(number).named();
+        REQUIRE(losses.size() == names.size());
+        for (std::size_t i = 0; i < names.size(); ++i)
+            CHECK(losses[i].second ==
+                  Approx(recorded.loss(number, names[i].c_str())).epsilon(1e-4));
+        if (recorded.expected.has(recorded.step(number) + ".grad.temp")) {
+            test::Bench<typename Objective::backend> bench;
+            std::string worst;
+            double const off = test::gradient_difference(
+                objective.gradient(), bench, recorded.expected, recorded.step(number) + ".grad.",
+                [](auto const& path) { return checkpoint_names(path, Naming::original); }, worst);
+            INFO("worst gradient: " << worst);
+            CHECK(off < 1e-4);
+            ++compared;
+        }
+        optimizer.step(objective.engine(), objective.weights(), objective.gradient(),
+                       rule["lr"].get<double>());
+    }
+    CHECK(compared > 0);
 }
 
 } // namespace
@@ -111,6 +136,16 @@ TEST_CASE("a pre-trainer's first step from captions agrees with the authors' rel
     CHECK(losses.language_modeling == Approx(recorded.loss(0, "loss_lm")).epsilon(1e-4));
     CHECK(losses.total() == Approx(recorded.loss(0, "loss_total")).epsilon(1e-4));
     CHECK(trainer.steps() == 1);
+}
+
+TEST_CASE("a pre-trainer's steps from captions agree with the authors' release", "[golden]") {
+    Recorded const recorded("pretrain_train");
+    auto trainer = Trainer::load(test::golden_file(recorded.name, ""));
+    auto const step = [&](std::size_t i) {
+        return trainer.step(CaptionBatch{recorded.pixels(i), recorded.captions(i)},
+                            recorded.options(i));
+    };
+    check_steps(recorded, trainer, step, {"loss_ita", "loss_itm", "loss_lm"});
 }
 
 TEST_CASE("pre-training goes on from a saved checkpoint as if it had not stopped", "[golden]") {
@@ -324,6 +359,18 @@ TEST_CASE("a retrieval objective's first step from captions agrees with the auth
     CHECK_THROWS_AS(objective.step(recorded.pixels(0), recorded.captions(0), unknown),
                     ArgumentError);
     CHECK(numbers(objective) == before);
+}
+
+TEST_CASE("a retrieval objective's steps from captions agree with the authors' release",
+          "[golden]") {
+    Recorded const recorded("retrieval_train");
+    auto objective = Retrieving::load(test::golden_file(recorded.name, ""));
+    auto const step = [&](std::size_t i) {
+        return objective.step(
+            RetrievalBatch{recorded.pixels(i), recorded.captions(i), recorded.ids(i)},
+            recorded.options(i));
+    };
+    check_steps(recorded, objective, step, {"loss_ita", "loss_itm"});
 }
 
 #if BLIP_HAS_GOLDEN_PRETRAIN_TRAIN

@@ -49,24 +49,40 @@ public:
     Matrix<B> image() const { return {data(), Width, Length, Length}; }
     Matrix<B> text() const { return {data() + size, Width, Length, Length}; }
     std::span<std::int64_t const> ids() const { return ids_; }
-    int pointer() const { return pointer_; }
+    int pointer() const { return static_cast<int>(pointer_[0]); }
+
+    /// What a training checkpoint keeps: f(name, scalar*, count) for the columns, f(name,
+    /// std::vector<std::int64_t>&) for ids and pointer. `require_valid` follows a change of them.
+    template <class F>
+    void for_each_state(F const& f) {
+        f("queue.image", data(), size);
+        f("queue.text", data() + size, size);
+        f("queue.ids", ids_);
+        f("queue.pointer", pointer_);
+    }
+
+    /// Throws ArgumentError when ids or pointer cannot be.
+    void require_valid() const {
+        if (pointer_.size() != 1)
+            throw ArgumentError(
+                join("feature queue: ", pointer_.size(), " pointers, expected one"));
+        require_valid(std::ssize(ids_), pointer_[0]);
+    }
 
     /// Ids and pointer as a checkpoint has them. Throws ArgumentError when they cannot be.
     void restore(std::span<std::int64_t const> ids, std::int64_t pointer) {
-        if (std::ssize(ids) != Length || pointer < 0 || pointer >= Length)
-            throw ArgumentError(join("feature queue: ", ids.size(), " ids and pointer ", pointer,
-                                     " for a queue of ", Length, " columns"));
+        require_valid(std::ssize(ids), pointer);
         ids_.assign(ids.begin(), ids.end());
-        pointer_ = static_cast<int>(pointer);
+        pointer_ = {pointer};
     }
 
     /// Throws ArgumentError unless the queue's length is a multiple of `count`, the number of
     /// pictures a step over all ranks, and the pointer leaves room for them.
     void require_room(int count) const {
-        if (count < 1 || Length % count != 0 || pointer_ + count > Length)
+        if (count < 1 || Length % count != 0 || pointer() + count > Length)
             throw ArgumentError(join("feature queue: its length, ", Length,
                                      ", must be a multiple of the number of pictures a step, ",
-                                     count, ", and its pointer, ", pointer_,
+                                     count, ", and its pointer, ", pointer(),
                                      ", must leave room for them; choose another batch size"));
     }
 
@@ -83,12 +99,12 @@ public:
         require_room(count);
         B::transpose(engine, matrix(features.image), columns(image(), count));
         B::transpose(engine, matrix(features.text), columns(text(), count));
-        auto const first = ids_.begin() + pointer_;
+        auto const first = ids_.begin() + pointer();
         if (ids.empty())
             std::fill_n(first, count, unknown_picture);
         else
             std::copy(ids.begin(), ids.end(), first);
-        pointer_ = (pointer_ + count) % Length;
+        pointer_ = {(pointer() + count) % Length};
     }
 
 private:
@@ -97,7 +113,13 @@ private:
         return static_cast<scalar*>(const_cast<void*>(memory_.data()));
     }
     Matrix<B> columns(Matrix<B> queue, int count) const {
-        return {queue.data + pointer_, Width, count, Length};
+        return {queue.data + pointer(), Width, count, Length};
+    }
+
+    static void require_valid(std::ptrdiff_t ids, std::int64_t pointer) {
+        if (ids != Length || pointer < 0 || pointer >= Length)
+            throw ArgumentError(join("feature queue: ", ids, " ids and pointer ", pointer,
+                                     " for a queue of ", Length, " columns"));
     }
 
     static void fill(Engine& engine, Matrix<B> queue, RandomKey key) {
@@ -119,7 +141,7 @@ private:
 
     typename B::Memory memory_;
     std::vector<std::int64_t> ids_;
-    int pointer_ = 0;
+    std::vector<std::int64_t> pointer_{0}; ///< one; a vector as checkpoints keep integers
 };
 
 /// Positives as the backend compares them: pictures of equal id, in the batch and in the queue

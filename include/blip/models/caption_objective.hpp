@@ -16,18 +16,11 @@
 
 namespace blip {
 
-/// Pictures with a caption each, without the prompt.
-struct CaptionBatch {
-    Pixels pixels; ///< [n, 3, image_size, image_size], normalised
-    std::vector<std::string> captions;
-};
-
 /// How captions are learnt.
 struct CaptionTraining {
     /// What stands before every caption and is not learnt. Default as a Captioner generates: "a
     /// picture of ", or nothing under Compatibility::hugging_face.
     std::optional<std::string> prompt{};
-    int max_length = 40; ///< in tokens, prompt included; longer captions are cut
 };
 
 struct CaptionLosses {
@@ -48,6 +41,7 @@ public:
     using Network = CaptionerNetwork<C, B>;
     using Batch = CaptionBatch;
     using Losses = CaptionLosses;
+    static constexpr int text_length = 40; ///< of the authors, in tokens, prompt included
 
     /// Starts from a checkpoint: a folder, or the file. Throws FileError, FormatError, ConfigError,
     /// CheckpointError.
@@ -75,7 +69,7 @@ public:
                      ObjectiveOptions<B> const& options, CaptionTraining how = {})
         : Base(std::move(model), options, default_drop_path<typename C::vision>()),
           prompt_(how.prompt.value_or(this->is_original() ? "a picture of " : "")),
-          max_length_(std::min(how.max_length, C::text::positions)) {
+          max_length_(Base::tokens_read(options, text_length)) {
         // [DEC] stands where [CLS] was, and [SEP] is no part of the prompt.
         prompt_ids_ = this->tokenizer().encode(prompt_);
         prompt_ids_.pop_back();

@@ -19,38 +19,43 @@
 
 namespace blip {
 
-/// What training with a momentum teacher and a queue holds: weights, their gradient, teacher,
-/// queue. Unlike the models for inference it changes with every step, and serves one caller at a
-/// time. An optimizer changes `weights()` between steps.
+/// What training with a momentum teacher and a queue holds beside what every objective does.
+///
+/// A step in parts is one of the authors' steps on as many devices: each part's contrastive and
+/// matching loss is over its own pictures and the queue as it was before the step, gradient and
+/// losses are the means over all pictures, the teacher moves once, and the queue takes every part's
+/// features in their order.
 template <class Network>
-class MomentumObjective {
+class MomentumObjective : public Objective<Network> {
+    using Base = Objective<Network>;
+
 public:
     using B = typename Network::backend;
     using config = typename Network::config;
     using State = MomentumState<Network>;
-    static constexpr int image_size = config::vision::image;
 
-    Weights<Network>& weights() { return model_->weights; }
-    Weights<Network> const& weights() const { return model_->weights; }
-    Weights<typename Network::Grad>& gradient() { return gradient_; }
     State const& state() const { return *state_; }
-    typename B::Engine& engine() { return model_->engine; }
-    ModelSettings const& settings() const { return model_->settings; }
-    Tokenizer const& tokenizer() const { return model_->tokenizer; }
-    Preprocess const& preprocessing() const { return model_->preprocess; }
-    LoadReport const& report() const { return model_->report; }
-    std::int64_t steps() const { return steps_; }
 
-    /// Steps done before, when training is resumed: random choices go on as if it had not stopped.
-    void resume_at(std::int64_t steps) { steps_ = steps; }
+    /// Throws ArgumentError when a restored queue cannot be.
+    void resume_at(std::int64_t steps) {
+        state_->queue.require_valid();
+        Base::resume_at(steps);
+    }
+
+    template <class F>
+    void for_each_state(F const& f) {
+        auto& teacher = state_->teacher.weights();
+        f("teacher", teacher.data(), teacher.size());
+        state_->queue.for_each_state(f);
+    }
 
     /// Writes everything but the optimizer's state as the authors' release does: a .pth file with
     /// trained and momentum networks, queues, pointer and temperature under their names. Throws
     /// FileError.
     void save(std::filesystem::path const& path) const {
         using Host = std::conditional_t<std::is_same_v<typename B::scalar, double>, double, float>;
-        auto engine = model_->engine;
-        auto tensors = published_tensors(model_->weights, engine, Naming::original);
+        auto engine = this->shared()->engine;
+        auto tensors = published_tensors(this->weights(), engine, Naming::original);
         TorchPickleOptions options;
         for (auto const& tensor : tensors)
             for (auto const& other : tied_names_of<Network>(tensor.name))
@@ -81,58 +86,151 @@ protected:
     static constexpr bool has_ids = Network::task != Task::pre_training;
     static constexpr char const* pointer_name() { return has_ids ? "ptr_queue" : "queue_ptr"; }
 
-    MomentumObjective(ModelFolder const& folder, ObjectiveOptions<B> options)
-        : model_(LoadedModel<Network>::load(folder, {.layout = Layout::rows,
-                                                     .compatibility = options.compatibility,
-                                                     .engine = options.engine,
-                                                     .fresh_seed = options.fresh_seed})),
-          gradient_(model_->engine), seed_(options.seed) {
-        set_drop_path(model_->weights->vision,
-                      options.drop_path.value_or(default_drop_path<typename config::vision>()));
-        state_.emplace(model_->engine, model_->weights, split({seed_, 0}, 0));
-        restore(folder.weights, options.momentum);
+    /// One part of a step, tokenised. `ids` are empty in pre-training.
+    struct Part {
+        Pixels const& pixels;
+        TokenBatch text;
+        std::span<std::int64_t const> ids{};
+    };
+
+    MomentumObjective(std::shared_ptr<LoadedModel<Network>> model,
+                      ObjectiveOptions<B> const& options, int authors_length)
+        : Base(std::move(model), options, default_drop_path<typename config::vision>()),
+          text_length_(Base::tokens_read(options, authors_length)) {
+        state_.emplace(this->engine(), this->weights(), split({this->seed(), 0}, 0));
     }
 
-    /// Losses of a batch and their gradient. `loss(images, cache, ctx)` computes the losses. All
-    /// that can be wrong with a batch is refused before teacher, temperature or gradient change.
-    template <class Loss>
-    auto run_step(Pixels const& pixels, TokenBatch const& text, std::string_view who,
-                  std::span<std::int64_t const> ids, StepOptions const& options, Loss const& loss) {
-        LoadedModel<Network>::require_pixels(pixels, who);
-        int const batch = static_cast<int>(pixels.shape()[0]);
-        if (text.batch != batch || (has_ids && std::ssize(ids) != batch))
-            throw ArgumentError(join(who, ": ", batch, " pictures, ", text.batch, " captions",
-                                     has_ids ? join(", ", ids.size(), " ids") : std::string{},
-                                     "; expected equal numbers"));
-        require_text(text, who);
-        require_choices(batch, ids, options, who);
-        state_->queue.require_room(batch);
-        auto loan = model_->workspaces.borrow();
-        auto ctx = loan.context(Keep::everything);
-        ctx.mode = Mode::train;
-        ctx.random = split({seed_, 1}, static_cast<std::uint64_t>(steps_));
-        gradient_.zero(ctx.engine);
-        state_->begin_step(ctx.engine, model_->weights, options.momentum);
-        auto const size = static_cast<std::ptrdiff_t>(pixels.size());
-        typename Network::Images const images{ctx.take(size), batch};
-        B::upload(ctx.engine, images.data, pixels.data(), size);
-        typename Network::Cache cache;
-        auto const losses = loss(images, cache, ctx);
-        model_->weights->backward(cache, *gradient_, ctx);
-        state_->queue.enqueue(ctx.engine, cache.alignment.contrastive.keys.batch, ids);
-        ++steps_;
+    /// Losses of all parts and their gradient. `loss(part, images, cache, ctx)` computes a part's.
+    /// All that can be wrong with a batch is refused before teacher, temperature or gradient
+    /// change.
+    template <class Losses, class Loss>
+    Losses run_parts(std::span<Part const> parts, std::string_view who, StepOptions const& options,
+                     Loss const& loss) {
+        int const whole = require_parts(parts, who, options);
+        // Features of the step's earlier parts; with one part they stay where they were made.
+        typename B::Memory memory{};
+        Features all{};
+        if (parts.size() > 1) {
+            std::ptrdiff_t const size = std::ptrdiff_t{whole} * config::projection;
+            memory = B::allocate(2 * static_cast<std::size_t>(size) * sizeof(typename B::scalar));
+            auto* const data = static_cast<typename B::scalar*>(memory.data());
+            all = {{data, whole, 1}, {data + size, whole, 1}};
+        }
+        Losses losses;
+        int done = 0, before = 0;
+        this->run_step(parts.size(), [&](std::size_t number, Context<B>& ctx) {
+            auto const& part = parts[number];
+            int const count = part.text.batch;
+            if (number == 0)
+                state_->begin_step(ctx.engine, this->weights(), options.momentum);
+            else
+                scale_gradient(before, count, ctx);
+            auto const images = this->upload_pictures(part.pixels, ctx);
+            typename Network::Cache cache;
+            losses.add(loss(part, images, cache, ctx), static_cast<double>(count) / whole);
+            this->weights()->backward(cache, *this->gradient(), ctx);
+            auto const& features = cache.alignment.contrastive.keys.batch;
+            if (parts.size() == 1) {
+                state_->queue.enqueue(ctx.engine, features, part.ids);
+                return;
+            }
+            copy_features(features.image, all.image.items(done, count), ctx);
+            copy_features(features.text, all.text.items(done, count), ctx);
+            done += count;
+            before = count;
+            if (done < whole)
+                return;
+            scale_gradient(count, whole, ctx);
+            std::vector<std::int64_t> ids;
+            for (auto const& each : parts)
+                ids.insert(ids.end(), each.ids.begin(), each.ids.end());
+            state_->queue.enqueue(ctx.engine, all, ids);
+        });
         return losses;
     }
 
-    /// Captions as training sees them: [CLS] first, padded to `length`, longer ones cut.
-    TokenBatch tokenize(std::span<std::string const> captions, int length) const {
-        return model_->tokenizer.encode_batch(
-            captions, {.padding = Padding::max_length, .max_length = length});
+    /// Teacher and queue of a checkpoint.
+    void restore(TensorFile const& file, MomentumStart start) {
+        bool const strict = start == MomentumStart::file;
+        auto& report = this->model().report;
+        auto& engine = this->engine();
+        auto const momentum = load_weights(state_->teacher.weights(), engine, file, teacher_names,
+                                           strict ? Missing::is_error : Missing::stays_fresh);
+        report.fresh.insert(report.fresh.end(), momentum.fresh.begin(), momentum.fresh.end());
+        std::set<std::string> used;
+        auto& queue = state_->queue;
+        for (auto const& [name, columns] :
+             {std::pair{"image_queue", queue.image()}, std::pair{"text_queue", queue.text()}}) {
+            auto const* tensor = file.find(name);
+            std::vector<std::int64_t> const expected{config::projection, queue.length};
+            bool const fits = tensor && tensor->shape == expected && is_floating(tensor->type);
+            if (!fits && strict)
+                throw CheckpointError(
+                    join(file.path().string(), ": ", name, " of shape ", shape_text(expected),
+                         tensor ? " expected, found " : " is missing",
+                         tensor ? shape_text(tensor->shape) : "",
+                         "; MomentumStart::trained starts without the file's queues"));
+            if (!fits) {
+                report.fresh.push_back(name);
+                continue;
+            }
+            used.insert(name);
+            auto const values = tensor->template values<double>();
+            B::upload(engine, columns.data, values.data(), queue.size);
+        }
+        restore_pointer(file, used);
+        // What the momentum networks found no place for either is extra.
+        std::set<std::string> const unused(momentum.extra.begin(), momentum.extra.end());
+        std::erase_if(report.extra, [&](std::string const& name) {
+            return !unused.contains(name) || used.contains(name);
+        });
     }
 
-    SpecialIds const& special() const { return model_->special(); }
+    /// Captions as training sees them: [CLS] first, longer ones cut; padded to the longest, because
+    /// no loss sees padding but under the old rule of smoothing, where it is the authors'.
+    TokenBatch tokenize(std::span<std::string const> captions, StepOptions const& options) const {
+        auto const padding =
+            options.rule == SmoothingRule::torch_1_10 ? Padding::max_length : Padding::longest;
+        return this->tokenizer().encode_batch(captions,
+                                              {.padding = padding, .max_length = text_length_});
+    }
 
 private:
+    using Features = FeaturePair<config::projection, B>;
+
+    static void copy_features(Tokens<config::projection, B> from, Tokens<config::projection, B> to,
+                              Context<B>& ctx) {
+        B::copy(ctx.engine, to.data, from.data, from.size());
+    }
+
+    /// The gradient of a mean over `from` pictures becomes its share of one over `to`.
+    void scale_gradient(int from, int to, Context<B>& ctx) {
+        auto& gradient = this->gradient();
+        if (from != to)
+            B::gradient::scale(ctx.engine, gradient.data(), static_cast<double>(from) / to,
+                               gradient.data(), gradient.size());
+    }
+
+    /// The number of pictures in all parts.
+    int require_parts(std::span<Part const> parts, std::string_view who,
+                      StepOptions const& options) const {
+        int const whole = Base::require_pictures(parts, who);
+        for (auto const& [pixels, text, ids] : parts) {
+            int const batch = static_cast<int>(pixels.shape()[0]);
+            if (text.batch != batch || (has_ids && std::ssize(ids) != batch))
+                throw ArgumentError(join(who, ": ", batch, " pictures, ", text.batch, " captions",
+                                         has_ids ? join(", ", ids.size(), " ids") : std::string{},
+                                         "; expected equal numbers"));
+            require_text(text, who);
+            require_choices(batch, ids, options, who);
+        }
+        if (parts.size() > 1 && options.negatives)
+            throw ArgumentError(join(who, ": negatives are given for a step of ", parts.size(),
+                                     " parts; they can be for a step of one"));
+        state_->queue.require_room(whole);
+        return whole;
+    }
+
     static void require_text(TokenBatch const& text, std::string_view who) {
         auto const count = static_cast<std::size_t>(text.batch) *
                            static_cast<std::size_t>(std::max(0, text.length));
@@ -183,42 +281,6 @@ private:
         return checkpoint_names("teacher." + path, Naming::original);
     }
 
-    void restore(TensorFile const& file, MomentumStart start) {
-        bool const strict = start == MomentumStart::file;
-        auto& report = model_->report;
-        auto& engine = model_->engine;
-        auto const momentum = load_weights(state_->teacher.weights(), engine, file, teacher_names,
-                                           strict ? Missing::is_error : Missing::stays_fresh);
-        report.fresh.insert(report.fresh.end(), momentum.fresh.begin(), momentum.fresh.end());
-        std::set<std::string> used;
-        auto& queue = state_->queue;
-        for (auto const& [name, columns] :
-             {std::pair{"image_queue", queue.image()}, std::pair{"text_queue", queue.text()}}) {
-            auto const* tensor = file.find(name);
-            std::vector<std::int64_t> const expected{config::projection, queue.length};
-            bool const fits = tensor && tensor->shape == expected && is_floating(tensor->type);
-            if (!fits && strict)
-                throw CheckpointError(
-                    join(file.path().string(), ": ", name, " of shape ", shape_text(expected),
-                         tensor ? " expected, found " : " is missing",
-                         tensor ? shape_text(tensor->shape) : "",
-                         "; MomentumStart::trained starts without the file's queues"));
-            if (!fits) {
-                report.fresh.push_back(name);
-                continue;
-            }
-            used.insert(name);
-            auto const values = tensor->template values<double>();
-            B::upload(engine, columns.data, values.data(), queue.size);
-        }
-        restore_pointer(file, used);
-        // What the momentum networks found no place for either is extra.
-        std::set<std::string> const unused(momentum.extra.begin(), momentum.extra.end());
-        std::erase_if(report.extra, [&](std::string const& name) {
-            return !unused.contains(name) || used.contains(name);
-        });
-    }
-
     /// A file of the other task has another name for the pointer, as in the authors' release: then
     /// the pointer restarts at 0 and no column belongs to a known picture.
     void restore_pointer(TensorFile const& file, std::set<std::string>& used) {
@@ -234,7 +296,7 @@ private:
                                            shape_text(tensor->shape), " of ", name_of(tensor->type),
                                            ", expected ", to.size(), " integers"));
             if (!tensor) {
-                model_->report.fresh.push_back(name);
+                this->model().report.fresh.push_back(name);
                 return;
             }
             used.insert(name);
@@ -250,11 +312,8 @@ private:
         }
     }
 
-    std::shared_ptr<LoadedModel<Network>> model_;
-    Weights<typename Network::Grad> gradient_;
     std::optional<State> state_;
-    std::uint64_t seed_;
-    std::int64_t steps_ = 0;
+    int text_length_;
 };
 
 } // namespace blip

@@ -41,6 +41,9 @@ struct ObjectiveOptions {
     std::optional<double> dropout{};
     /// Default: as the settings say, 0 in the port; the authors train with 0.1.
     std::optional<double> label_smoothing{};
+    /// Captions and questions are cut to so many tokens. Default: the authors' number for the task,
+    /// or the model's positions where they are fewer.
+    std::optional<int> text_length{};
     std::uint64_t seed = 42; ///< of dropout, stochastic depth, negatives and fresh queues
 };
 
@@ -51,6 +54,12 @@ struct StepOptions {
     std::optional<Negatives> negatives{}; ///< in place of drawing them; for a step of one part
     /// Which tokens the language-modelling loss smooths over.
     SmoothingRule rule = SmoothingRule::ignore_padding;
+};
+
+/// Pictures with a caption each, without a prompt: what captioning and pre-training learn from.
+struct CaptionBatch {
+    Pixels pixels; ///< [n, 3, image_size, image_size], normalised
+    std::vector<std::string> captions;
 };
 
 /// Losses by name, for logs.
@@ -175,11 +184,12 @@ protected:
     template <class Run>
     void run_step(std::size_t parts, Run const& run) {
         auto loan = model_->workspaces.borrow();
-        gradient_.zero(model_->engine);
         auto const key = split({seed_, 1}, static_cast<std::uint64_t>(steps_));
         for (std::size_t part = 0; part < parts; ++part) {
             auto ctx = loan.context(Keep::everything);
             Scope scope(ctx.arena);
+            if (part == 0)
+                gradient_.zero(ctx.engine);
             ctx.mode = Mode::train;
             // Parts after the first draw from streams that no layer's number reaches.
             ctx.random = part == 0 ? key : split(key, (std::uint64_t{1} << 32) + part);
@@ -187,6 +197,15 @@ protected:
             peak_ = std::max(peak_, ctx.arena.peak_bytes());
         }
         ++steps_;
+    }
+
+    /// How many tokens of a text are read.
+    static int tokens_read(ObjectiveOptions<B> const& options, int authors) {
+        int const length = options.text_length.value_or(authors);
+        if (length < 2)
+            throw ArgumentError(
+                join("an objective's texts of ", length, " tokens; [CLS] and [SEP] alone are 2"));
+        return std::min<int>(length, config::text::positions);
     }
 
     /// Throws ArgumentError when a step has no part, or one's pictures are not

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,14 @@ struct AlignmentOptions {
 struct AlignmentLosses {
     double contrastive = 0, matching = 0;
     double total() const { return contrastive + matching; }
+    std::vector<std::pair<std::string_view, double>> named() const {
+        return {{"itc", contrastive}, {"itm", matching}};
+    }
+    /// Adds a share of what another part of the same step lost.
+    void add(AlignmentLosses const& other, double share) {
+        contrastive += share * other.contrastive;
+        matching += share * other.matching;
+    }
 };
 
 /// Image-text contrastive and matching loss over one run of the image encoder. `Network` has the

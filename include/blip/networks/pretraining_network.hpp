@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include <blip/losses/language_modeling.hpp>
@@ -15,6 +16,15 @@ namespace blip {
 struct PretrainingLosses {
     double contrastive = 0, matching = 0, language_modeling = 0;
     double total() const { return contrastive + matching + language_modeling; }
+    std::vector<std::pair<std::string_view, double>> named() const {
+        return {{"itc", contrastive}, {"itm", matching}, {"lm", language_modeling}};
+    }
+    /// Adds a share of what another part of the same step lost.
+    void add(PretrainingLosses const& other, double share) {
+        contrastive += share * other.contrastive;
+        matching += share * other.matching;
+        language_modeling += share * other.language_modeling;
+    }
 };
 
 /// What pre-training trains (paper section 3): one image encoder, a text network in three roles,
