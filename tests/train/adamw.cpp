@@ -1,11 +1,18 @@
 #include <support/catch.hpp>
 
+#include <array>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/backend/reference/reference.hpp>
 #include <blip/layers/linear.hpp>
+#include <blip/layers/mlp.hpp>
 #include <blip/train/adamw.hpp>
 #include <support/network.hpp>
 #include <support/random_weights.hpp>
@@ -106,4 +113,63 @@ TEST_CASE("AdamW gives the same bits with any number of threads") {
         return test::parameter_values(weights, engine);
     };
     CHECK(run(1) == run(3));
+}
+
+namespace {
+
+using Group = Mlp<6, 10, Cpu<float>>;
+
+/// The weights after three steps, by parameter, from the same start with the same gradients.
+std::map<std::string, std::vector<float>> trained(ParameterRules const& rules, double rate = 1e-2,
+                                                  double decay = 0.5) {
+    Cpu<float>::Engine engine(2);
+    Weights<Group> weights(engine), gradient(engine);
+    test::randomize(weights, engine, {1, 0});
+    AdamW<Group> optimizer(engine, {.weight_decay = decay}, rules);
+    for (std::uint64_t step = 0; step < 3; ++step) {
+        test::randomize(gradient, engine, {2, step});
+        optimizer.step(engine, weights, gradient, rate);
+    }
+    std::map<std::string, std::vector<float>> values;
+    for_each_parameter(*weights, [&](std::string const& path, auto& p) {
+        values[path].assign(p.data, p.data + std::remove_cvref_t<decltype(p)>::size);
+    });
+    return values;
+}
+
+} // namespace
+
+TEST_CASE("AdamW treats every parameter as its rule says, to the bit") {
+    auto const rules = [](std::string_view path, std::span<int const> shape) {
+        if (path == "up.bias")
+            return ParameterRule{.rate = 0};
+        if (path == "down.weight")
+            return ParameterRule{.rate = 0.25};
+        return decay_matrices_only(path, shape);
+    };
+    auto const mixed = trained(rules);
+    CHECK(mixed.at("up.weight") == trained({}).at("up.weight"));
+    CHECK(mixed.at("up.bias") == trained({}, 0).at("up.bias"));
+    CHECK(mixed.at("down.weight") == trained({}, 0.25e-2).at("down.weight"));
+    CHECK(mixed.at("down.bias") == trained({}, 1e-2, 0).at("down.bias"));
+    CHECK(mixed.at("down.bias") != trained({}).at("down.bias"));
+    CHECK(trained([](auto, auto) { return ParameterRule{}; }) == trained({}));
+    CHECK_THROWS_AS(trained([](auto, auto) { return ParameterRule{.rate = -1}; }), ArgumentError);
+}
+
+TEST_CASE("rates fall layer by layer towards the input") {
+    LayerwiseRates const rates{.factor = 0.5, .vision_depth = 4, .text_depth = 2};
+    std::array const matrix{3, 3}, vector{3, 1};
+    auto const rate = [&](char const* path) { return rates(path, matrix).rate; };
+    CHECK(rate("vision.embedding.class_token") == 0.0625);
+    CHECK(rate("vision.stack.blocks.0.attention.norm.scale") == 0.125);
+    CHECK(rate("vision.stack.blocks.3.mlp.branch.up.weight") == 1);
+    CHECK(rate("vision.norm.scale") == 1);
+    CHECK(rate("decoder.body.embedding.words") == 0.25);
+    CHECK(rate("decoder.body.stack.blocks.0.mlp.norm.shift") == 0.5);
+    CHECK(rate("decoder.head.bias") == 1);
+    CHECK(rates("temperature", vector).decay);
+    CHECK(!LayerwiseRates{.decay_matrices_only = true}("temperature", vector).decay);
+    CHECK(decay_matrices_only("vision.embedding.positions", std::array{1, 5, 8}).decay);
+    CHECK(!decay_matrices_only("vision.embedding.class_token", std::array{1, 1, 8}).decay);
 }

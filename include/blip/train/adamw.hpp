@@ -3,10 +3,13 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include <blip/backend/backend.hpp>
 #include <blip/core/error.hpp>
 #include <blip/core/weights.hpp>
+#include <blip/train/parameter_rules.hpp>
 
 namespace blip {
 
@@ -14,7 +17,7 @@ struct AdamWOptions {
     double beta1 = 0.9;
     double beta2 = 0.999;
     double epsilon = 1e-8;
-    double weight_decay = 0.05; ///< on every parameter: biases, norms and temperature included
+    double weight_decay = 0.05; ///< on every parameter that no rule exempts, as the authors
 };
 
 /// AdamW (Loshchilov & Hutter 2019) in PyTorch's formula and order: in step t
@@ -22,7 +25,8 @@ struct AdamWOptions {
 ///     θ ← θ (1 - lr wd);  m ← β₁ m + (1-β₁) g;  v ← β₂ v + (1-β₂) g²;
 ///     θ ← θ - lr / (1-β₁ᵗ) · m / (√v / √(1-β₂ᵗ) + ε).
 ///
-/// One pass over flat buffers. The moments are values of the gradient's type.
+/// One pass over flat buffers, or one over each run of parameters that a rule treats alike. The
+/// moments are values of the gradient's type.
 template <Trainable Network>
 class AdamW {
 public:
@@ -30,8 +34,11 @@ public:
     using Engine = typename B::Engine;
     using Gradient = Weights<typename Network::Grad>;
 
-    /// Moments are 0, no step is done. Throws ArgumentError when an option is out of its range.
-    explicit AdamW(Engine& engine, AdamWOptions options = {})
+    /// Moments are 0, no step is done. `rules` says what each parameter's learning rate is
+    /// multiplied with and whether it decays; without rules all are alike, as in the authors'
+    /// recipes (biases, norms and temperature decay too). Throws ArgumentError when an option is
+    /// out of its range.
+    explicit AdamW(Engine& engine, AdamWOptions options = {}, ParameterRules const& rules = {})
         : options_(options), first_(engine), second_(engine) {
         bool const valid = options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 &&
                            options.beta2 < 1 && options.epsilon > 0 && options.weight_decay >= 0;
@@ -40,6 +47,7 @@ public:
                                      ", epsilon ", options.epsilon, ", weight decay ",
                                      options.weight_decay,
                                      "; expected betas in [0, 1), epsilon > 0, decay >= 0"));
+        divide(rules);
     }
 
     /// Changes `weights`, which lie in Layout::rows. `learning_rate` is this step's.
@@ -50,16 +58,21 @@ public:
                                 "the model in Layout::rows to train it");
         ++steps_;
         auto const t = static_cast<double>(steps_);
-        AdamWStep const step{
-            .shrink = 1 - learning_rate * options_.weight_decay,
-            .beta1 = options_.beta1,
-            .beta2 = options_.beta2,
-            .step_size = learning_rate / (1 - std::pow(options_.beta1, t)),
-            .root_correction = std::sqrt(1 - std::pow(options_.beta2, t)),
-            .epsilon = options_.epsilon,
-        };
-        B::adamw(engine, step, gradient.data(), first_.data(), second_.data(), weights.data(),
-                 weights.size());
+        for (auto const& [first, size, rule] : ranges_) {
+            if (rule.rate == 0)
+                continue;
+            double const rate = learning_rate * rule.rate;
+            AdamWStep const step{
+                .shrink = 1 - rate * (rule.decay ? options_.weight_decay : 0),
+                .beta1 = options_.beta1,
+                .beta2 = options_.beta2,
+                .step_size = rate / (1 - std::pow(options_.beta1, t)),
+                .root_correction = std::sqrt(1 - std::pow(options_.beta2, t)),
+                .epsilon = options_.epsilon,
+            };
+            B::adamw(engine, step, gradient.data() + first, first_.data() + first,
+                     second_.data() + first, weights.data() + first, size);
+        }
     }
 
     AdamWOptions const& options() const { return options_; }
@@ -79,8 +92,32 @@ public:
     }
 
 private:
+    /// Neighbours in the flat buffers that one rule applies to, with the padding after them.
+    struct Range {
+        std::ptrdiff_t first, size;
+        ParameterRule rule;
+    };
+
+    void divide(ParameterRules const& rules) {
+        for_each_parameter(*first_, [&](std::string const& path, auto const& parameter) {
+            ParameterRule const rule = rules ? rules(path, parameter.shape) : ParameterRule{};
+            if (!(rule.rate >= 0) || !std::isfinite(rule.rate))
+                throw ArgumentError(join("AdamW: the rule gives parameter ", path,
+                                         " a learning rate times ", rule.rate,
+                                         "; expected 0 or more"));
+            std::ptrdiff_t const begin = parameter.data - first_.data();
+            if (!ranges_.empty())
+                ranges_.back().size = begin - ranges_.back().first;
+            if (ranges_.empty() || ranges_.back().rule != rule)
+                ranges_.push_back({begin, 0, rule});
+        });
+        if (!ranges_.empty())
+            ranges_.back().size = first_.size() - ranges_.back().first;
+    }
+
     AdamWOptions options_;
     Gradient first_, second_;
+    std::vector<Range> ranges_;
     std::int64_t steps_ = 0;
 };
 
