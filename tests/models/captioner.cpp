@@ -92,6 +92,9 @@ TEST_CASE("what is saved is what is loaded") {
     for (auto const& options : ways())
         check_same_texts(again.generate(noise(1), options).front(),
                          captioner.generate(noise(1), options).front());
+    Fast const shared(captioner.shared());
+    check_same_texts(shared.generate(noise(1), ways()[1]).front(),
+                     captioner.generate(noise(1), ways()[1]).front());
     auto const rows = Fast::load(
         folder.path, {.layout = Layout::rows, .compatibility = Compatibility::salesforce});
     check_same_texts(rows.generate(noise(1), ways()[1]).front(),

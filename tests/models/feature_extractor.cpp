@@ -150,6 +150,47 @@ TEST_CASE("zero-shot classes share out probability by cosine over temperature") 
     CHECK((Fast::load(without.path).classify(pictures(2), texts, *extractor.temperature()) == p));
 }
 
+TEST_CASE("an extractor that is saved is loaded again, projections and temperature with it") {
+    float const temperature = 0.05f;
+    std::vector<OutputTensor> more;
+    more.push_back(output_tensor<float>("temp", {}, std::span(&temperature, 1)));
+    for (bool const whole : {true, false}) {
+        Model const folder(whole ? std::vector<std::string>{}
+                                 : std::vector<std::string>{"vision_proj", "text_proj"},
+                           whole ? more : std::vector<OutputTensor>{});
+        auto const extractor = Fast::load(folder.path);
+        test::Folder const saved;
+        extractor.save(saved.path);
+        auto const again = Fast::load(saved.path);
+        CHECK(again.report().extra.empty());
+        CHECK(again.has_projections() == whole);
+        CHECK(again.temperature() == extractor.temperature());
+        CHECK((again.image_states(pictures(2)) == extractor.image_states(pictures(2))));
+        if (whole)
+            CHECK((again.text_embeddings(texts) == extractor.text_embeddings(texts)));
+        CHECK_THROWS_AS((Matcher<tiny, B>::load(saved.path)), CheckpointError);
+    }
+}
+
+TEST_CASE("an extractor of parts is the one whose parts they are") {
+    B::Engine engine;
+    Weights<FeatureNetwork<tiny, B>> weights(engine);
+    Weights<ProjectionPair<tiny, B>> projections(engine);
+    test::randomize(weights, engine, {7, 0}, 0.4);
+    test::randomize(projections, engine, {7, 1}, 0.4);
+    Fast const extractor(std::move(weights), std::move(projections), 0.05, ModelSettings{},
+                         test::tiny_words());
+    Fast const bare(extractor.shared());
+    CHECK((bare.image_states(pictures(2)) == extractor.image_states(pictures(2))));
+    CHECK_THROWS_AS(bare.text_embeddings(texts), ConfigError);
+    test::Folder const saved;
+    extractor.save(saved.path);
+    auto const again = Fast::load(saved.path);
+    CHECK((again.image_embeddings(pictures(2)) == extractor.image_embeddings(pictures(2))));
+    CHECK((again.text_embeddings(texts) == extractor.text_embeddings(texts)));
+    CHECK((again.classify(pictures(2), texts, 0.05) == extractor.classify(pictures(2), texts)));
+}
+
 TEST_CASE("a file without a whole network starts nothing, whatever may be fresh") {
     Model const none({"text_encoder."}), head({"itm_head."});
     LoadOptions<B> const options{.fresh_seed = 1};

@@ -72,9 +72,9 @@ void check_clips(double tolerance) {
         auto const ids = inputs.integers("clip_text_ids");
         auto const mask = inputs.integers("clip_attention_mask");
         auto const length = static_cast<int>(inputs["clip_text_ids"].shape[1]);
-        auto const batch = retriever.model().tokenizer.encode_batch(
+        auto const batch = retriever.tokenizer().encode_batch(
             texts, {.padding = Padding::max_length, .max_length = length});
-        auto const first = with_first(batch, retriever.model().special().enc);
+        auto const first = with_first(batch, retriever.shared()->special().enc);
         CHECK((std::ranges::equal(batch.ids, ids) || std::ranges::equal(first.ids, ids)));
         CHECK(std::ranges::equal(batch.mask, mask));
     }

@@ -142,6 +142,54 @@ TEST_CASE("a retriever samples the frames of a list") {
     CHECK_THROWS_AS(all.encode(std::span<Image const>{}), ArgumentError);
 }
 
+TEST_CASE("a clip's texts are read as they are told to be, as in the paper by default") {
+    auto const matcher = test::random_model<Matching>();
+    Retriever const retriever(matcher);
+    auto const clips = retriever.encode(noise(4), 2);
+    auto const usual = retriever.match(clips[0], texts);
+    MatchOptions const cls{.first_token = FirstToken::cls, .cosine = false};
+    auto const other = retriever.match(clips[0], texts, cls);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+        CHECK(other[i].scores != usual[i].scores);
+        CHECK_FALSE(other[i].cosine.has_value());
+    }
+    auto const one = retriever.search(clips, texts[0], {.text = cls});
+    auto const all = retriever.scores(clips, texts, 128, cls);
+    for (auto const& found : one) {
+        auto const match = retriever.match(clips[found.clip], {&texts[0], 1}, cls).front();
+        CHECK(found.score == match.scores[1] + found.cosine);
+        CHECK(found.score == all.text_to_clip(0, found.clip));
+    }
+    // Cut to [ENC] word [SEP], texts that begin alike are alike.
+    std::vector<std::string> const alike{"a photo", "a word9 word10"};
+    auto const cut = retriever.match(clips[0], alike, {.max_length = 3});
+    CHECK(cut[0].scores == cut[1].scores);
+    CHECK(*cut[0].cosine == *cut[1].cosine);
+    CHECK(retriever.match(clips[0], alike)[0].scores != retriever.match(clips[0], alike)[1].scores);
+}
+
+TEST_CASE("models of clips are loaded like those of pictures, and share their weights") {
+    test::Folder const folder, answering;
+    auto const matcher = test::random_model<Matching>();
+    auto const answerer = test::random_model<Answering>();
+    matcher.save(folder.path);
+    answerer.save(answering.path);
+    Retriever const shared(matcher.shared(), 3);
+    auto const loaded = Retriever::load(ModelFolder::open(folder.path), {}, 3);
+    CHECK(loaded.report().extra.empty());
+    CHECK(loaded.settings().compatibility == Compatibility::salesforce);
+    CHECK(shared.shared() == matcher.shared());
+    auto const frames = film(5);
+    auto const clip = shared.encode(frames);
+    CHECK(clip.embedding == loaded.encode(frames).embedding);
+    CHECK(clip.states.shape()[1] == 3 * Retriever::Network::Vision::tokens);
+    VideoAnswering const video(answerer.shared(), 2);
+    auto const again = VideoAnswering::load(ModelFolder::open(answering.path), {}, 2);
+    CHECK(again.report().extra.empty());
+    check_same(video.answer(frames, texts[0]), again.answer(frames, texts[0]));
+    CHECK_THROWS_AS(VideoAnswering(decltype(answerer.shared()){}), ArgumentError);
+}
+
 TEST_CASE("questions about clips look at all frames") {
     auto const answerer = test::random_model<Answering>();
     VideoAnswering const video(answerer, 4);

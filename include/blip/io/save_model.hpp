@@ -1,9 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <iterator>
 #include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -110,12 +114,13 @@ inline std::string vocabulary_text(Vocabulary const& vocabulary) {
 /// Writes a folder that this library loads, and transformers where it has a class for the task:
 /// config.json, model.safetensors, vocab.txt, and the small files beside them. Tensors are named as
 /// in the port where it has the class, as in the authors' release elsewhere; generation_config.json
-/// says what generates by `defaults`. Each file appears whole or not at all. Throws FileError.
+/// says what generates by `defaults`; `more` tensors go into the weights file too. Each file
+/// appears whole or not at all. Throws FileError.
 template <class Network>
 void save_model(std::filesystem::path const& folder, Weights<Network> const& weights,
                 typename Network::backend::Engine& engine, ModelSettings const& settings,
                 Tokenizer const& tokenizer, Preprocess const& preprocess,
-                GenerationDefaults const& defaults = {}) {
+                GenerationDefaults const& defaults = {}, std::vector<OutputTensor> more = {}) {
     std::error_code failed;
     std::filesystem::create_directories(folder, failed);
     if (failed)
@@ -130,8 +135,10 @@ void save_model(std::filesystem::path const& folder, Weights<Network> const& wei
     if constexpr (requires { C::projection; })
         projection = C::projection;
     bool const in_port = !detail::port_class(Network::task).empty();
-    save_safetensors(folder / "model.safetensors", weights, engine,
-                     in_port ? Naming::hugging_face : Naming::original);
+    auto tensors =
+        published_tensors(weights, engine, in_port ? Naming::hugging_face : Naming::original);
+    std::ranges::move(more, std::back_inserter(tensors));
+    write_safetensors(folder / "model.safetensors", std::move(tensors));
     auto config = detail::config_json(sizes, projection, Network::task, settings, ids);
     if constexpr (requires { C::merge_from; })
         config["blip"]["merge_from_layer"] = C::merge_from;

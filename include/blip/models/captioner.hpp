@@ -2,8 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <memory>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -12,7 +10,7 @@
 #include <vector>
 
 #include <blip/models/generation.hpp>
-#include <blip/models/loaded_model.hpp>
+#include <blip/models/model_base.hpp>
 #include <blip/networks/captioner_network.hpp>
 
 namespace blip {
@@ -46,36 +44,15 @@ using Caption = GeneratedText;
 /// Describes pictures in words (paper section 4: image captioning): a vision transformer and a text
 /// decoder that looks at its states. Immutable once loaded: any number of threads may call it.
 template <CaptionConfig C, Backend B>
-class Captioner {
+class Captioner : public ModelBase<Captioner<C, B>, CaptionerNetwork<C, B>> {
+    using Base = ModelBase<Captioner, CaptionerNetwork<C, B>>;
+    using Base::shared_;
+
 public:
     using config = C;
     using backend = B;
     using Network = CaptionerNetwork<C, B>;
-    static constexpr int image_size = C::vision::image;
-
-    /// Loads a Hugging Face folder, a folder with one .pth, or a weights file. Throws FileError,
-    /// FormatError, ConfigError when sizes differ from `C` (the image size may: positions are
-    /// resized), CheckpointError when tensors are missing or misshapen.
-    static Captioner load(std::filesystem::path const& path, LoadOptions<B> options = {}) {
-        return load(ModelFolder::open(path), std::move(options));
-    }
-
-    static Captioner load(ModelFolder const& folder, LoadOptions<B> options = {}) {
-        return Captioner(LoadedModel<Network>::load(folder, std::move(options)));
-    }
-
-    /// A captioner of parts: for models that were just trained.
-    Captioner(Weights<Network> weights, ModelSettings settings, Tokenizer tokenizer,
-              Preprocess preprocess = {.size = static_cast<std::size_t>(image_size)},
-              typename B::Engine engine = typename B::Engine{})
-        : shared_(std::make_shared<LoadedModel<Network>>(std::move(weights), std::move(settings),
-                                                         std::move(tokenizer), preprocess,
-                                                         std::move(engine))) {}
-
-    /// A captioner over a model that others hold too, a CaptionObjective for one: it sees their
-    /// weights as they are.
-    explicit Captioner(std::shared_ptr<LoadedModel<Network> const> shared)
-        : shared_(std::move(shared)) {}
+    using Base::Base, Base::image_size, Base::network, Base::tokenizer, Base::generation_defaults;
 
     /// Captions of one picture, best first.
     std::vector<Caption> generate(Image const& image, CaptionOptions const& options = {}) const {
@@ -116,20 +93,6 @@ public:
         return download_states(shared_->encode(pixels, ctx), ctx);
     }
 
-    /// Writes a folder that `load` and the transformers library read. Throws FileError.
-    void save(std::filesystem::path const& folder) const { shared_->save(folder); }
-
-    Network const& network() const { return *shared_->weights; }
-    Weights<Network> const& weights() const { return shared_->weights; }
-    ModelSettings const& settings() const { return shared_->settings; }
-    Tokenizer const& tokenizer() const { return shared_->tokenizer; }
-    Preprocess const& preprocessing() const { return shared_->preprocess; }
-    LoadReport const& report() const { return shared_->report; }
-    /// What `generate` does where its options say nothing.
-    GenerationDefaults generation_defaults() const { return shared_->generation_defaults(); }
-    /// What this model shares with its copies, for what builds on it.
-    std::shared_ptr<LoadedModel<Network> const> shared() const { return shared_; }
-
 private:
     bool is_original() const { return shared_->is_original(); }
 
@@ -155,8 +118,6 @@ private:
                 .sampling_penalty = 1.1,
                 .end = shared_->special().sep};
     }
-
-    std::shared_ptr<LoadedModel<Network> const> shared_;
 };
 
 } // namespace blip

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <filesystem>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -56,20 +54,18 @@ struct RankedCandidate {
 /// equally wide (ViT-B) can be used zero-shot.
 template <MatchingConfig C, Backend B>
     requires(C::vision::width == C::text::width)
-class DialogRanker {
+class DialogRanker : public ModelBase<DialogRanker<C, B>, MatchingNetwork<C, B>> {
+    using Base = ModelBase<DialogRanker, MatchingNetwork<C, B>>;
+    using Base::shared_;
+
 public:
     using config = C;
     using backend = B;
     using Network = MatchingNetwork<C, B>;
-    static constexpr int image_size = C::vision::image;
-
-    /// As Matcher::load.
-    static DialogRanker load(std::filesystem::path const& path, LoadOptions<B> options = {}) {
-        return DialogRanker(Matcher<C, B>::load(path, std::move(options)));
-    }
+    using Base::Base, Base::image_size, Base::network;
 
     /// The same weights as `matcher`, which may go on being used.
-    explicit DialogRanker(Matcher<C, B> const& matcher) : shared_(matcher.shared()) {}
+    explicit DialogRanker(Matcher<C, B> const& matcher) : Base(matcher.shared()) {}
 
     /// The candidates, best first; the first of equals comes first.
     std::vector<RankedCandidate> rank(Image const& image, Dialog const& dialog,
@@ -93,7 +89,7 @@ public:
         auto loan = shared_->workspaces.borrow();
         auto ctx = loan.context(Keep::nothing);
         auto const scores = match_scores(
-            shared_->network(), context(pixels, dialog.caption, ctx),
+            network(), context(pixels, dialog.caption, ctx),
             tokenize_for_match(shared_->tokenizer, texts, FirstToken::enc, std::nullopt), ctx);
         std::vector<RankedCandidate> ranked;
         for (std::size_t i = 0; i < scores.size(); ++i)
@@ -140,8 +136,6 @@ public:
         return texts(dialog, std::span(&candidate, 1), options).front();
     }
 
-    LoadedModel<Network> const& model() const { return *shared_; }
-
 private:
     /// Tokens of a text, both ends' apart. Spaces end words, so texts joined by them add up.
     std::size_t words_of(std::string const& text) const {
@@ -159,13 +153,11 @@ private:
         auto const image = shared_->encode(pixels, ctx);
         B::copy(ctx.engine, both.data, image.data, image.size());
         typename Network::Encoder::Cache unused;
-        auto const words = shared_->network().encoder.forward(
-            upload_text<typename C::text>(tokens, ctx), Causal::no, unused, ctx);
+        auto const words = network().encoder.forward(upload_text<typename C::text>(tokens, ctx),
+                                                     Causal::no, unused, ctx);
         B::copy(ctx.engine, both.data + image.size(), words.data, words.size());
         return both;
     }
-
-    std::shared_ptr<LoadedModel<Network> const> shared_;
 };
 
 } // namespace blip

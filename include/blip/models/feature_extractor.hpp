@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <blip/models/match_scores.hpp>
+#include <blip/models/model_base.hpp>
 #include <blip/networks/feature_network.hpp>
 
 namespace blip {
@@ -31,12 +32,14 @@ struct TokenFeatures {
 /// - `*_states` are raw last states, one a token, for a network built on top. Those of pictures and
 ///   texts have nothing to do with one another.
 /// - `*_token_embeddings` are every token's state projected and normalised, as LAVIS gives them;
-/// row
-///   0 is the embedding.
+///   row 0 is the embedding.
 ///
 /// Immutable once loaded: any number of threads may call it.
 template <MatchingConfig C, Backend B>
-class FeatureExtractor {
+class FeatureExtractor : public ModelBase<FeatureExtractor<C, B>, FeatureNetwork<C, B>> {
+    using Base = ModelBase<FeatureExtractor, FeatureNetwork<C, B>>;
+    using Base::shared_;
+
 public:
     using config = C;
     using backend = B;
@@ -45,37 +48,65 @@ public:
     using Scalar = HostScalar<B>;
     using Vectors = xt::xtensor<Scalar, 2>; ///< [n, projection]
     using States = xt::xtensor<Scalar, 3>;  ///< [n, (image_size / patch)² + 1, width]
-    static constexpr int image_size = C::vision::image;
+    using Base::image_size, Base::load, Base::network;
 
     /// Loads a Hugging Face folder, a folder with one .pth, or a weights file that has the two
-    /// encoders, whatever it was trained for; embeddings need one that has projections too.
-    /// Throws FileError, FormatError, ConfigError when sizes differ from `C` (the image size may:
-    /// positions are resized), CheckpointError when tensors are missing or misshapen.
-    static FeatureExtractor load(std::filesystem::path const& path, LoadOptions<B> options = {}) {
-        return load(ModelFolder::open(path), std::move(options));
-    }
-
+    /// encoders, whatever it was trained for; embeddings need one that has projections too. Throws
+    /// as any model's `load`.
     static FeatureExtractor load(ModelFolder const& folder, LoadOptions<B> options = {}) {
-        FeatureExtractor extractor;
         Layout const layout = options.layout;
         auto model = LoadedModel<Network>::load(folder, std::move(options));
-        extractor.where_ = folder.weights.path().string();
+        std::shared_ptr<Weights<Projections>> projections;
+        std::optional<double> temperature;
         auto const has = [&](char const* name) { return folder.weights.find(name) != nullptr; };
         if (has("vision_proj.weight") || has("text_proj.weight")) {
-            auto const projections = std::make_shared<Weights<Projections>>(model->engine, layout);
+            projections = std::make_shared<Weights<Projections>>(model->engine, layout);
             load_weights(*projections, model->engine, folder.weights);
-            extractor.projections_ = projections;
             std::erase_if(model->report.extra, [](std::string const& name) {
                 return name.starts_with("vision_proj.") || name.starts_with("text_proj.");
             });
         }
-        if (auto const* temperature = folder.weights.find("temp");
-            temperature && temperature->element_count() == 1) {
-            extractor.temperature_ = temperature->values<double>().front();
+        if (auto const* found = folder.weights.find("temp"); found && found->element_count() == 1) {
+            temperature = found->values<double>().front();
             std::erase(model->report.extra, "temp");
         }
-        extractor.shared_ = std::move(model);
+        FeatureExtractor extractor(std::move(model), std::move(projections), temperature);
+        extractor.where_ = folder.weights.path().string();
         return extractor;
+    }
+
+    /// The weights of `shared` and `projections`, which may go on being used. Without projections
+    /// there are raw states only.
+    explicit FeatureExtractor(std::shared_ptr<LoadedModel<Network> const> shared,
+                              std::shared_ptr<Weights<Projections> const> projections = {},
+                              std::optional<double> temperature = {})
+        : Base(std::move(shared)), projections_(std::move(projections)), temperature_(temperature) {
+    }
+
+    /// An extractor of parts: for weights that were just made or trained.
+    FeatureExtractor(Weights<Network> weights, std::optional<Weights<Projections>> projections,
+                     std::optional<double> temperature, ModelSettings settings, Tokenizer tokenizer,
+                     Preprocess preprocess = {.size = static_cast<std::size_t>(image_size)},
+                     typename B::Engine engine = typename B::Engine{})
+        : FeatureExtractor(
+              std::make_shared<LoadedModel<Network>>(std::move(weights), std::move(settings),
+                                                     std::move(tokenizer), preprocess,
+                                                     std::move(engine)),
+              projections ? std::make_shared<Weights<Projections> const>(std::move(*projections))
+                          : nullptr,
+              temperature) {}
+
+    /// Writes a folder that `load` reads, tensors named as in the authors' release: the encoders,
+    /// and projections and temperature where there are any. Throws FileError.
+    void save(std::filesystem::path const& folder) const {
+        auto engine = shared_->engine;
+        std::vector<OutputTensor> more;
+        if (projections_)
+            more = published_tensors(*projections_, engine, Naming::original);
+        auto const temperature = static_cast<Scalar>(temperature_.value_or(0));
+        if (temperature_)
+            more.push_back(output_tensor<Scalar>("temp", {}, std::span(&temperature, 1)));
+        shared_->save(folder, std::move(more));
     }
 
     /// Whether the checkpoint has what `*_embeddings` need.
@@ -178,15 +209,7 @@ public:
         return result;
     }
 
-    Network const& network() const { return *shared_->weights; }
-    ModelSettings const& settings() const { return shared_->settings; }
-    Tokenizer const& tokenizer() const { return shared_->tokenizer; }
-    Preprocess const& preprocessing() const { return shared_->preprocess; }
-    LoadReport const& report() const { return shared_->report; }
-
 private:
-    FeatureExtractor() = default;
-
     Projections const& projections() const {
         if (!projections_)
             throw ConfigError(
@@ -237,10 +260,9 @@ private:
         return {use(states, ctx), mask_of(batch)};
     }
 
-    std::shared_ptr<LoadedModel<Network>> shared_;
     std::shared_ptr<Weights<Projections> const> projections_; ///< null: the file has none
     std::optional<double> temperature_;
-    std::string where_;
+    std::string where_ = "feature extractor"; ///< begins messages: the file
 };
 
 } // namespace blip

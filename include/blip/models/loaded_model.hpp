@@ -11,6 +11,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <blip/core/weights.hpp>
 #include <blip/io/load_weights.hpp>
@@ -132,11 +133,12 @@ public:
                          " needs and does not start afresh; choose a checkpoint that has one"));
     }
 
-    /// Writes a folder that `load` reads, and transformers where it has a class for the task.
-    /// Throws FileError.
-    void save(std::filesystem::path const& folder) const {
+    /// Writes a folder that `load` reads, and transformers where it has a class for the task; the
+    /// weights file holds `more` too. Throws FileError.
+    void save(std::filesystem::path const& folder, std::vector<OutputTensor> more = {}) const {
         auto mine = engine;
-        save_model(folder, weights, mine, settings, tokenizer, preprocess, generation);
+        save_model(folder, weights, mine, settings, tokenizer, preprocess, generation,
+                   std::move(more));
     }
 
     Network const& network() const { return *weights; }

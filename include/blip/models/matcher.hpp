@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <filesystem>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include <blip/models/match_scores.hpp>
+#include <blip/models/model_base.hpp>
 
 namespace blip {
 
@@ -34,35 +33,20 @@ struct Match {
 /// encoder with a head of two classes, and the cosine of two vectors made independently of one
 /// another. Immutable once loaded: any number of threads may call it. A pair's result does not
 /// depend on what else is asked at the same time.
+///
+/// Files of matching, retrieval and pre-training have its weights.
 template <MatchingConfig C, Backend B>
-class Matcher {
+class Matcher : public ModelBase<Matcher<C, B>, MatchingNetwork<C, B>> {
+    using Base = ModelBase<Matcher, MatchingNetwork<C, B>>;
+    using Base::shared_;
+
 public:
     using config = C;
     using backend = B;
     using Network = MatchingNetwork<C, B>;
+    using Base::Base, Base::image_size, Base::network;
     using Vectors = xt::xtensor<HostScalar<B>, 2>; ///< one a row
     using States = xt::xtensor<HostScalar<B>, 3>;  ///< [n, (image_size / patch)² + 1, width]
-    static constexpr int image_size = C::vision::image;
-
-    /// Loads a Hugging Face folder, a folder with one .pth, or a weights file: of matching or
-    /// retrieval, or of pre-training. Throws FileError, FormatError, ConfigError when sizes differ
-    /// from `C` (the image size may: positions are resized), CheckpointError when it is for another
-    /// task or tensors are missing or misshapen.
-    static Matcher load(std::filesystem::path const& path, LoadOptions<B> options = {}) {
-        return load(ModelFolder::open(path), std::move(options));
-    }
-
-    static Matcher load(ModelFolder const& folder, LoadOptions<B> options = {}) {
-        return Matcher(LoadedModel<Network>::load(folder, std::move(options)));
-    }
-
-    /// A matcher of parts: for models that were just trained.
-    Matcher(Weights<Network> weights, ModelSettings settings, Tokenizer tokenizer,
-            Preprocess preprocess = {.size = static_cast<std::size_t>(image_size)},
-            typename B::Engine engine = typename B::Engine{})
-        : shared_(std::make_shared<LoadedModel<Network>>(std::move(weights), std::move(settings),
-                                                         std::move(tokenizer), preprocess,
-                                                         std::move(engine))) {}
 
     Match match(Image const& image, std::string const& text,
                 MatchOptions const& options = {}) const {
@@ -160,10 +144,6 @@ public:
         return download_states(shared_->encode(pixels, ctx), ctx);
     }
 
-    /// Writes a folder that `load` and the transformers library (BlipForImageTextRetrieval) read.
-    /// Throws FileError.
-    void save(std::filesystem::path const& folder) const { shared_->save(folder); }
-
     /// To how many tokens texts are cut.
     std::optional<int> max_length(MatchOptions const& options) const {
         if (options.max_length || !shared_->is_original())
@@ -171,20 +151,9 @@ public:
         return std::min(35, static_cast<int>(C::text::positions));
     }
 
-    Network const& network() const { return *shared_->weights; }
-    Weights<Network> const& weights() const { return shared_->weights; }
-    ModelSettings const& settings() const { return shared_->settings; }
-    Tokenizer const& tokenizer() const { return shared_->tokenizer; }
-    Preprocess const& preprocessing() const { return shared_->preprocess; }
-    LoadReport const& report() const { return shared_->report; }
-    /// What this matcher shares with its copies, for types that build on it.
-    std::shared_ptr<LoadedModel<Network> const> shared() const { return shared_; }
-
 private:
     /// Pictures that are encoded and judged together.
     static constexpr std::size_t pictures_at_once = 8;
-
-    explicit Matcher(std::shared_ptr<LoadedModel<Network>> shared) : shared_(std::move(shared)) {}
 
     static void require_count(Pixels const& pixels, std::size_t count, char const* what) {
         if (pixels.shape()[0] != count)
@@ -288,8 +257,6 @@ private:
         }
         return matches;
     }
-
-    std::shared_ptr<LoadedModel<Network>> shared_;
 };
 
 } // namespace blip

@@ -3,14 +3,12 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <filesystem>
-#include <memory>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <blip/models/loaded_model.hpp>
+#include <blip/models/model_base.hpp>
 #include <blip/networks/pair_network.hpp>
 #include <blip/networks/upload_text.hpp>
 
@@ -28,24 +26,21 @@ struct PairJudgement {
 /// loaded: any number of threads may call it. The pictures' order matters: "the left picture" is
 /// the first. To train one, use `PairNetwork`'s loss and backward.
 template <PairConfig C, Backend B>
-class PairReasoner {
+class PairReasoner : public ModelBase<PairReasoner<C, B>, PairNetwork<C, B>> {
+    using Base = ModelBase<PairReasoner, PairNetwork<C, B>>;
+    using Base::shared_;
+
 public:
     using config = C;
     using backend = B;
     using Network = PairNetwork<C, B>;
-    static constexpr int image_size = C::vision::image;
+    using Base::Base, Base::image_size, Base::load, Base::network, Base::tokenizer;
 
-    /// Loads an NLVR2 checkpoint: a folder with one .pth or a saved model, or a weights file. With
-    /// `options.fresh_seed` a checkpoint for one picture serves too, as the authors start
-    /// fine-tuning: both twins of each cross-attention take its query, key, value and output;
-    /// merge layers and classifier start fresh and are named in `report().fresh`. Throws FileError,
-    /// FormatError, ConfigError when sizes differ from `C` (the image size may: positions are
-    /// resized), CheckpointError when the file is for another task or tensors are missing or
-    /// misshapen.
-    static PairReasoner load(std::filesystem::path const& path, LoadOptions<B> options = {}) {
-        return load(ModelFolder::open(path), std::move(options));
-    }
-
+    /// Loads an NLVR2 checkpoint. With `options.fresh_seed` a checkpoint for one picture serves
+    /// too, as the authors start fine-tuning: both twins of each cross-attention take its query,
+    /// key, value and output; merge layers and classifier start fresh and are named in
+    /// `report().fresh`. Throws as any model's `load`, and ConfigError when the file's
+    /// cross-attention merges in layers where this configuration averages.
     static PairReasoner load(ModelFolder const& folder, LoadOptions<B> options = {}) {
         auto shared = LoadedModel<Network>::load(folder, std::move(options));
         for (auto const& name : shared->report.extra)
@@ -56,14 +51,6 @@ public:
                                        C::merge_from));
         return PairReasoner(std::move(shared));
     }
-
-    /// A pair reasoner of parts: for models that were just trained.
-    PairReasoner(Weights<Network> weights, ModelSettings settings, Tokenizer tokenizer,
-                 Preprocess preprocess = {.size = static_cast<std::size_t>(image_size)},
-                 typename B::Engine engine = typename B::Engine{})
-        : shared_(std::make_shared<LoadedModel<Network>>(std::move(weights), std::move(settings),
-                                                         std::move(tokenizer), preprocess,
-                                                         std::move(engine))) {}
 
     /// What the model thinks of one sentence about one pair of pictures. Throws TextError, and
     /// ArgumentError when the sentence is longer than the model's positions: it is never cut.
@@ -114,23 +101,6 @@ public:
                                   .logits = {numbers[i], numbers[i + 1]}});
         return judgements;
     }
-
-    /// Writes a folder that `load` reads, tensors named as in the authors' release. Throws
-    /// FileError.
-    void save(std::filesystem::path const& folder) const { shared_->save(folder); }
-
-    Network const& network() const { return *shared_->weights; }
-    Weights<Network> const& weights() const { return shared_->weights; }
-    ModelSettings const& settings() const { return shared_->settings; }
-    Tokenizer const& tokenizer() const { return shared_->tokenizer; }
-    Preprocess const& preprocessing() const { return shared_->preprocess; }
-    LoadReport const& report() const { return shared_->report; }
-
-private:
-    explicit PairReasoner(std::shared_ptr<LoadedModel<Network>> shared)
-        : shared_(std::move(shared)) {}
-
-    std::shared_ptr<LoadedModel<Network>> shared_;
 };
 
 } // namespace blip

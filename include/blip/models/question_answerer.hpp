@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <memory>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -15,7 +13,7 @@
 #include <blip/models/answer_list.hpp>
 #include <blip/models/clips.hpp>
 #include <blip/models/generation.hpp>
-#include <blip/models/loaded_model.hpp>
+#include <blip/models/model_base.hpp>
 #include <blip/networks/answer_network.hpp>
 #include <blip/networks/answer_ranking.hpp>
 #include <blip/networks/upload_text.hpp>
@@ -71,35 +69,21 @@ struct ChosenAnswer : RankedAnswer {
 /// Questions are taken as they are; the published numbers are of questions that went through
 /// `clean_question`. They begin with [ENC], or with [CLS] under Compatibility::hugging_face; the
 /// authors' release cuts them to 35 tokens, and so does Compatibility::salesforce.
+///
+/// To fine-tune from a pre-training file, set `LoadOptions::fresh_seed`: a large one's answer
+/// decoder has cross-attention of another width, which then starts fresh and is named in
+/// `report()`.
 template <CaptionConfig C, Backend B>
-class QuestionAnswerer {
+class QuestionAnswerer : public ModelBase<QuestionAnswerer<C, B>, AnswerNetwork<C, B>> {
+    using Base = ModelBase<QuestionAnswerer, AnswerNetwork<C, B>>;
+    using Base::shared_;
+
 public:
     using config = C;
     using backend = B;
     using Network = AnswerNetwork<C, B>;
-    static constexpr int image_size = C::vision::image;
+    using Base::Base, Base::image_size, Base::network, Base::tokenizer;
     static constexpr int longest_authors_question = 35; ///< in tokens
-
-    /// Loads a Hugging Face folder, a folder with one .pth, or a weights file. Throws FileError,
-    /// FormatError, ConfigError when sizes differ from `C` (the image size may: positions are
-    /// resized), CheckpointError when tensors are missing or misshapen. To fine-tune from a
-    /// pre-training file, set `LoadOptions::fresh_seed`: a large one's answer decoder has
-    /// cross-attention of another width, which then starts fresh and is named in `report()`.
-    static QuestionAnswerer load(std::filesystem::path const& path, LoadOptions<B> options = {}) {
-        return load(ModelFolder::open(path), std::move(options));
-    }
-
-    static QuestionAnswerer load(ModelFolder const& folder, LoadOptions<B> options = {}) {
-        return QuestionAnswerer(LoadedModel<Network>::load(folder, std::move(options)));
-    }
-
-    /// An answerer of parts: for models that were just trained.
-    QuestionAnswerer(Weights<Network> weights, ModelSettings settings, Tokenizer tokenizer,
-                     Preprocess preprocess = {.size = static_cast<std::size_t>(image_size)},
-                     typename B::Engine engine = typename B::Engine{})
-        : shared_(std::make_shared<LoadedModel<Network>>(std::move(weights), std::move(settings),
-                                                         std::move(tokenizer), preprocess,
-                                                         std::move(engine))) {}
 
     /// Answers to one question about one picture, best first.
     std::vector<Answer> answer(Image const& image, std::string const& question,
@@ -225,21 +209,6 @@ public:
         return {tokenizer(), std::move(texts)};
     }
 
-    /// Writes a folder that `load` reads, and the transformers library where picture and text
-    /// network are equally wide. Throws FileError.
-    void save(std::filesystem::path const& folder) const { shared_->save(folder); }
-
-    Network const& network() const { return shared_->network(); }
-    Weights<Network> const& weights() const { return shared_->weights; }
-    ModelSettings const& settings() const { return shared_->settings; }
-    Tokenizer const& tokenizer() const { return shared_->tokenizer; }
-    Preprocess const& preprocessing() const { return shared_->preprocess; }
-    LoadReport const& report() const { return shared_->report; }
-    /// What `answer` does where its options say nothing.
-    GenerationDefaults generation_defaults() const { return shared_->generation_defaults(); }
-    /// What this model shares with its copies, for what builds on it.
-    std::shared_ptr<LoadedModel<Network> const> shared() const { return shared_; }
-
 private:
     /// Questions that go through the model together where the caller's batch means nothing: enough
     /// to make use of weights that were read, few enough for logits and keys to stay small.
@@ -251,9 +220,6 @@ private:
         std::vector<unsigned char> mask;        ///< host [questions, length]
         std::span<std::size_t const> numbers{}; ///< row r of `states` is question numbers[r]
     };
-
-    explicit QuestionAnswerer(std::shared_ptr<LoadedModel<Network>> shared)
-        : shared_(std::move(shared)) {}
 
     SearchDefaults defaults() const {
         return {.usual = shared_->generation_defaults(),
@@ -353,8 +319,6 @@ private:
         return {text.ids + skip, text.positions + skip, text.mask ? text.mask + skip : nullptr,
                 count, text.length};
     }
-
-    std::shared_ptr<LoadedModel<Network>> shared_;
 };
 
 } // namespace blip

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <blip/models/matching_model.hpp>
+#include <blip/models/model_base.hpp>
 #include <blip/models/model_fingerprint.hpp>
 #include <blip/models/stored_states.hpp>
 #include <blip/models/vector_index.hpp>
@@ -58,24 +59,21 @@ struct LabelledImage {
 /// the cosine of projected features finds candidates, the match head ranks them again. Immutable
 /// once loaded: any number of threads may call it; the index is a value of its own.
 template <MatchingConfig C, Backend B>
-class Retriever {
+class Retriever : public ModelBase<Retriever<C, B>, MatchingNetwork<C, B>> {
+    using Base = ModelBase<Retriever, MatchingNetwork<C, B>>;
+
 public:
     using config = C;
     using backend = B;
     using Network = MatchingNetwork<C, B>;
-    static constexpr int image_size = C::vision::image;
+    using Base::image_size, Base::preprocessing;
     static constexpr std::size_t tokens = Network::Vision::tokens, width = C::vision::width;
 
-    /// Loads a retrieval or pre-trained checkpoint: see Captioner::load.
-    static Retriever load(std::filesystem::path const& path, LoadOptions<B> options = {}) {
-        return load(ModelFolder::open(path), std::move(options));
-    }
-    static Retriever load(ModelFolder const& folder, LoadOptions<B> options = {}) {
-        return Retriever(LoadedModel<Network>::load(folder, std::move(options)));
-    }
-    /// A model that is loaded already, or shared with a Matcher.
+    /// A model that is loaded already, or shared with a Matcher. `load` reads files of retrieval,
+    /// matching or pre-training.
     explicit Retriever(std::shared_ptr<LoadedModel<Network> const> shared)
-        : model_(std::move(shared)), fingerprint_(model_fingerprint(model_.loaded())) {}
+        : Base(std::move(shared)), model_(this->shared()),
+          fingerprint_(model_fingerprint(model_.loaded())) {}
 
     RowLayout vector_layout(RowKind kind = RowKind::image_vectors) const {
         return {.kind = kind,
@@ -269,10 +267,6 @@ public:
     }
 
     MatchingModel<C, B> const& model() const { return model_; }
-    ModelSettings const& settings() const { return model_.loaded().settings; }
-    Tokenizer const& tokenizer() const { return model_.tokenizer(); }
-    Preprocess const& preprocessing() const { return model_.loaded().preprocess; }
-    LoadReport const& report() const { return model_.loaded().report; }
     std::uint64_t fingerprint() const { return fingerprint_; }
 
 private:

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -21,25 +22,38 @@ namespace blip {
 /// whether the published accuracies were of generated answers or of ranked ones; `answer` and
 /// `rank` are both here, at the checkpoint's own picture size.
 template <CaptionConfig C, Backend B>
-class VideoQuestionAnswerer {
+class VideoQuestionAnswerer : public ModelBase<VideoQuestionAnswerer<C, B>, AnswerNetwork<C, B>> {
+    using Base = ModelBase<VideoQuestionAnswerer, AnswerNetwork<C, B>>;
+    using Base::shared_;
+
 public:
     using config = C;
     using backend = B;
     using Answerer = QuestionAnswerer<C, B>;
     using Network = typename Answerer::Network;
-    static constexpr int image_size = C::vision::image;
+    using Base::image_size;
     static constexpr std::size_t paper_frames = 16;
 
     /// As QuestionAnswerer::load. `frames`: how many are sampled from every clip; 0: all.
     static VideoQuestionAnswerer load(std::filesystem::path const& path,
                                       LoadOptions<B> options = {},
                                       std::size_t frames = paper_frames) {
-        return VideoQuestionAnswerer(Answerer::load(path, std::move(options)), frames);
+        return load(ModelFolder::open(path), std::move(options), frames);
+    }
+    static VideoQuestionAnswerer load(ModelFolder const& folder, LoadOptions<B> options = {},
+                                      std::size_t frames = paper_frames) {
+        return VideoQuestionAnswerer(LoadedModel<Network>::load(folder, std::move(options)),
+                                     frames);
     }
 
+    /// The weights of `shared`, which may go on being used.
+    explicit VideoQuestionAnswerer(std::shared_ptr<LoadedModel<Network> const> shared,
+                                   std::size_t frames = paper_frames)
+        : Base(std::move(shared)), frames_(frames) {}
+
     /// The same weights as `answerer`, which may go on being used.
-    explicit VideoQuestionAnswerer(Answerer answerer, std::size_t frames = paper_frames)
-        : answerer_(std::move(answerer)), frames_(frames) {}
+    explicit VideoQuestionAnswerer(Answerer const& answerer, std::size_t frames = paper_frames)
+        : VideoQuestionAnswerer(answerer.shared(), frames) {}
 
     /// Answers to a question about a clip, best first, from all of its frames in order (see
     /// `read_frames`).
@@ -57,7 +71,7 @@ public:
                                             std::span<std::string const> questions,
                                             AnswerOptions const& options = {},
                                             std::span<int const> about = {}) const {
-        return answerer_.answer(frames, questions, options, about, each);
+        return answerer().answer(frames, questions, options, about, each);
     }
 
     /// Answers of a list for a question about a clip, best first.
@@ -75,23 +89,22 @@ public:
                                                 AnswerList const& answers,
                                                 RankOptions const& options = {},
                                                 std::span<int const> about = {}) const {
-        return answerer_.rank(frames, questions, answers, options, about, each);
+        return answerer().rank(frames, questions, answers, options, about, each);
     }
 
     /// `texts` for `rank`.
     AnswerList answer_list(std::vector<std::string> texts) const {
-        return answerer_.answer_list(std::move(texts));
+        return answerer().answer_list(std::move(texts));
     }
 
     /// The model of single pictures behind it.
-    Answerer const& answerer() const { return answerer_; }
+    Answerer answerer() const { return Answerer(shared_); }
 
 private:
     Pixels sampled(std::span<Image const> frames) const {
-        return clip_pixels(frames, frames_, answerer_.preprocessing());
+        return clip_pixels(frames, frames_, shared_->preprocess);
     }
 
-    Answerer answerer_;
     std::size_t frames_;
 };
 

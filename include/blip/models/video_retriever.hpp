@@ -36,6 +36,7 @@ struct FoundClip {
 struct ClipSearch {
     std::size_t keep = 128;   ///< clips that the match head sees, nearest by cosine ("k-test")
     std::size_t results = 10; ///< clips returned; 0: all that were kept
+    MatchOptions text{};      ///< how the text is read; the cosine is always taken
 };
 
 /// All clips against all texts, as retrieval is evaluated.
@@ -50,25 +51,40 @@ struct ClipScores {
 /// normalised once at the end, so it does not know the frames' order; the match head looks at the
 /// states of all frames, one after another. Immutable once loaded: any number of threads may call
 /// it.
+///
+/// What `MatchOptions` leave open follows the paper's evaluation, whatever the checkpoint's
+/// release: the match head's texts begin with [ENC], and all are cut to 35 tokens.
 template <MatchingConfig C, Backend B>
-class VideoRetriever {
+class VideoRetriever : public ModelBase<VideoRetriever<C, B>, MatchingNetwork<C, B>> {
+    using Base = ModelBase<VideoRetriever, MatchingNetwork<C, B>>;
+    using Base::shared_;
+
 public:
     using config = C;
     using backend = B;
     using Network = MatchingNetwork<C, B>;
     using Clip = EncodedClip<B>;
-    static constexpr int image_size = C::vision::image;
+    using Base::image_size, Base::network;
     static constexpr std::size_t paper_frames = 8;
 
     /// As Matcher::load. `frames`: how many are sampled from every clip; 0: all.
     static VideoRetriever load(std::filesystem::path const& path, LoadOptions<B> options = {},
                                std::size_t frames = paper_frames) {
-        return VideoRetriever(Matcher<C, B>::load(path, std::move(options)), frames);
+        return load(ModelFolder::open(path), std::move(options), frames);
     }
+    static VideoRetriever load(ModelFolder const& folder, LoadOptions<B> options = {},
+                               std::size_t frames = paper_frames) {
+        return VideoRetriever(LoadedModel<Network>::load(folder, std::move(options)), frames);
+    }
+
+    /// The weights of `shared`, which may go on being used.
+    explicit VideoRetriever(std::shared_ptr<LoadedModel<Network> const> shared,
+                            std::size_t frames = paper_frames)
+        : Base(std::move(shared)), frames_(frames) {}
 
     /// The same weights as `matcher`, which may go on being used.
     explicit VideoRetriever(Matcher<C, B> const& matcher, std::size_t frames = paper_frames)
-        : shared_(matcher.shared()), frames_(frames) {}
+        : VideoRetriever(matcher.shared(), frames) {}
 
     /// A clip from all of its frames in order (see `read_frames`), which are sampled here.
     Clip encode(std::span<Image const> frames) const {
@@ -93,17 +109,20 @@ public:
         return clips;
     }
 
-    /// What the model thinks of a clip and each of `texts`, which are cut to 35 tokens.
-    std::vector<Match> match(Clip const& clip, std::span<std::string const> texts) const {
+    /// What the model thinks of a clip and each of `texts`.
+    std::vector<Match> match(Clip const& clip, std::span<std::string const> texts,
+                             MatchOptions const& options = {}) const {
         if (texts.empty())
             return {};
-        auto const vectors = embed(texts);
-        auto const scores = match(clip, tokens(texts, FirstToken::enc));
+        auto const scores = match(clip, judged(texts, options));
         std::vector<Match> matches(texts.size());
         for (std::size_t i = 0; i < texts.size(); ++i)
-            matches[i] = {.probability = match_probability(scores[i]),
-                          .scores = scores[i],
-                          .cosine = cosine(clip, vectors, i)};
+            matches[i] = {.probability = match_probability(scores[i]), .scores = scores[i]};
+        if (options.cosine) {
+            auto const vectors = embed(texts, options);
+            for (std::size_t i = 0; i < texts.size(); ++i)
+                matches[i].cosine = cosine(clip, vectors, i);
+        }
         return matches;
     }
 
@@ -111,8 +130,8 @@ public:
     std::vector<FoundClip> search(std::span<Clip const> clips, std::string const& text,
                                   ClipSearch const& options = {}) const {
         std::span const texts(&text, 1);
-        auto const vectors = embed(texts);
-        auto const words = tokens(texts, FirstToken::enc);
+        auto const vectors = embed(texts, options.text);
+        auto const words = judged(texts, options.text);
         std::vector<double> cosines;
         for (auto const& clip : clips)
             cosines.push_back(cosine(clip, vectors, 0));
@@ -131,15 +150,15 @@ public:
     /// All clips against all texts, each clip's and each text's nearest `keep` by cosine seen by
     /// the match head, as the published recalls are computed.
     ClipScores scores(std::span<Clip const> clips, std::span<std::string const> texts,
-                      std::size_t keep = 128) const {
+                      std::size_t keep = 128, MatchOptions const& options = {}) const {
         xt::xtensor<double, 2> cosines(
             xt::xtensor<double, 2>::shape_type{clips.size(), texts.size()});
         if (clips.empty() || texts.empty())
             return {cosines, cosines,
                     xt::xtensor<double, 2>(
                         xt::xtensor<double, 2>::shape_type{texts.size(), clips.size()})};
-        auto const vectors = embed(texts);
-        auto const words = tokens(texts, FirstToken::enc);
+        auto const vectors = embed(texts, options);
+        auto const words = judged(texts, options);
         for (std::size_t i = 0; i < clips.size(); ++i)
             for (std::size_t j = 0; j < texts.size(); ++j)
                 cosines(i, j) = cosine(clips[i], vectors, j);
@@ -155,8 +174,6 @@ public:
                 std::move(found.text_to_image)};
     }
 
-    LoadedModel<Network> const& model() const { return *shared_; }
-
 private:
     using Vectors = xt::xtensor<HostScalar<B>, 2>;
     static constexpr int longest_text = 35; ///< in tokens, as in the authors' evaluation
@@ -166,8 +183,7 @@ private:
         Scope scope(ctx.arena);
         typename Network::VisionProjection::Cache unused;
         auto const rows = download_vectors(
-            shared_->network().vision_projection.forward(first_tokens(states, ctx), unused, ctx),
-            ctx);
+            network().vision_projection.forward(first_tokens(states, ctx), unused, ctx), ctx);
         std::vector<double> mean(C::projection, 0.0);
         for (std::size_t frame = 0; frame < rows.shape()[0]; ++frame)
             for (std::size_t c = 0; c < mean.size(); ++c)
@@ -183,17 +199,23 @@ private:
         return mean;
     }
 
-    TokenBatch tokens(std::span<std::string const> texts, FirstToken first) const {
+    TokenBatch tokens(std::span<std::string const> texts, FirstToken first,
+                      MatchOptions const& options) const {
+        int const longest = std::min(longest_text, static_cast<int>(C::text::positions));
         return tokenize_for_match(shared_->tokenizer, texts, first,
-                                  std::min(longest_text, static_cast<int>(C::text::positions)));
+                                  options.max_length.value_or(longest));
     }
 
-    Vectors embed(std::span<std::string const> texts) const {
+    TokenBatch judged(std::span<std::string const> texts, MatchOptions const& options) const {
+        return tokens(texts, options.first_token.value_or(FirstToken::enc), options);
+    }
+
+    Vectors embed(std::span<std::string const> texts, MatchOptions const& options) const {
         auto loan = shared_->workspaces.borrow();
         auto ctx = loan.context(Keep::nothing);
-        return embed_texts<typename C::text, C::projection>(shared_->network().encoder,
-                                                            shared_->network().text_projection,
-                                                            tokens(texts, FirstToken::cls), ctx);
+        return embed_texts<typename C::text, C::projection>(
+            network().encoder, network().text_projection, tokens(texts, FirstToken::cls, options),
+            ctx);
     }
 
     static double cosine(Clip const& clip, Vectors const& texts, std::size_t text) {
@@ -227,10 +249,9 @@ private:
         auto ctx = loan.context(Keep::nothing);
         auto const states = ctx.template tokens<C::vision::width>(1, static_cast<int>(shape[1]));
         B::upload(ctx.engine, states.data, clip.states.data(), states.size());
-        return match_scores(shared_->network(), states, texts, ctx);
+        return match_scores(network(), states, texts, ctx);
     }
 
-    std::shared_ptr<LoadedModel<Network> const> shared_;
     std::size_t frames_;
 };
 
