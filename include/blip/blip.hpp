@@ -37,11 +37,15 @@
 #include <blip/train/adamw.hpp>
 #include <blip/train/checkpoint_folder.hpp>
 #include <blip/train/clip.hpp>
+#include <blip/train/data_source.hpp>
 #include <blip/train/exponential_average.hpp>
+#include <blip/train/loader.hpp>
 #include <blip/train/loss_log.hpp>
 #include <blip/train/parameter_rules.hpp>
+#include <blip/train/sampler.hpp>
 #include <blip/train/schedule.hpp>
 #include <blip/train/training_state.hpp>
+#include <blip/vision/augment.hpp>
 #include <blip/vision/frames.hpp>
 #include <blip/vision/heat_map.hpp>
 #include <blip/vision/read_image.hpp>

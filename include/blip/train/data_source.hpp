@@ -13,9 +13,15 @@
 #include <vector>
 
 #include <blip/core/error.hpp>
+#include <blip/io/mapped_file.hpp>
+#include <blip/train/csv_source.hpp>
 #include <blip/train/json_source.hpp>
+#include <blip/train/parts.hpp>
 #include <blip/train/record.hpp>
 #include <blip/train/record_source.hpp>
+#include <blip/train/shard_source.hpp>
+#include <blip/train/sidecar_source.hpp>
+#include <blip/vision/picture_name.hpp>
 
 namespace blip {
 
@@ -31,27 +37,20 @@ public:
             throw FormatError(join(name_, ": holds no records"));
     }
 
-    /// Opens what `path` is, by its ending:
+    /// Opens what `path` is:
     ///
-    /// - `.json`, `.jsonl`: a list of objects, or an object a line.
+    /// - `.json`, `.jsonl`: a list of objects, or an object a line (JsonSource);
+    /// - `.csv`, `.tsv`: a table (CsvSource);
+    /// - `.tar`: a shard; a folder of them; or a `.txt` with the path of a shard a line, relative
+    ///   ones starting from the list (ShardSource);
+    /// - a folder with `metadata.jsonl` or `metadata.csv`: that list; any other folder: pictures
+    ///   with texts beside them (SidecarSource).
     ///
-    /// Throws FileError when there is none, FormatError for what is not what its ending says or
+    /// Throws FileError when there is nothing, FormatError for what is not what its ending says or
     /// holds no record, LimitError beyond the options' limits.
     static DataSource open(std::filesystem::path const& path,
                            DataSourceOptions const& options = {}) {
-        std::error_code failure;
-        if (!std::filesystem::exists(path, failure))
-            throw FileError(join(path.string(), ": there is no such file or folder"));
-        auto ending = path.extension().string();
-        std::transform(ending.begin(), ending.end(), ending.begin(),
-                       [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-        std::shared_ptr<RecordSource const> records;
-        if (ending == ".json" || ending == ".jsonl" || ending == ".ndjson")
-            records = std::make_shared<JsonSource>(path, options);
-        else
-            throw FormatError(join(path.string(), ": not a kind of training data; expected a list "
-                                                  "(.json, .jsonl)"));
-        return DataSource(std::move(records), path.string(), options.needs);
+        return DataSource(records_of(path, options), path.string(), options.needs);
     }
 
     std::size_t size() const { return records_->size(); }
@@ -68,6 +67,71 @@ public:
     }
 
 private:
+    using Records = std::shared_ptr<RecordSource const>;
+
+    static std::string ending_of(std::filesystem::path const& path) {
+        auto ending = path.extension().string();
+        std::transform(ending.begin(), ending.end(), ending.begin(),
+                       [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        return ending;
+    }
+
+    static Records records_of(std::filesystem::path const& path, DataSourceOptions const& options) {
+        std::error_code failure;
+        if (!std::filesystem::exists(path, failure))
+            throw FileError(join(path.string(), ": there is no such file or folder"));
+        if (std::filesystem::is_directory(path, failure))
+            return records_of_folder(path, options);
+        auto const ending = ending_of(path);
+        if (ending == ".json" || ending == ".jsonl" || ending == ".ndjson")
+            return std::make_shared<JsonSource>(path, options);
+        if (ending == ".csv" || ending == ".tsv")
+            return std::make_shared<CsvSource>(path, options);
+        if (ending == ".tar")
+            return std::make_shared<ShardSource>(std::vector{path}, options);
+        if (ending == ".txt")
+            return std::make_shared<ShardSource>(listed_shards(path), options);
+        throw FormatError(join(path.string(),
+                               ": not a kind of training data; expected a list (.json, .jsonl, "
+                               ".csv, .tsv), a shard (.tar), a list of shards (.txt) or a folder"));
+    }
+
+    static Records records_of_folder(std::filesystem::path const& folder,
+                                     DataSourceOptions const& options) {
+        for (auto const* const name : {"metadata.jsonl", "metadata.csv"})
+            if (std::filesystem::exists(folder / name))
+                return records_of(folder / name, options);
+        std::vector<std::filesystem::path> shards;
+        std::error_code failure;
+        std::filesystem::directory_iterator entry(folder, failure);
+        for (; !failure && entry != std::filesystem::directory_iterator(); entry.increment(failure))
+            if (ending_of(entry->path()) == ".tar" &&
+                entry->path().filename().native().front() != '.')
+                shards.push_back(entry->path());
+        if (failure)
+            throw FileError(join(folder.string(), ": cannot be listed: ", failure.message()));
+        if (shards.empty())
+            return std::make_shared<SidecarSource>(folder, options);
+        std::sort(shards.begin(), shards.end(), [](auto const& a, auto const& b) {
+            return natural_less(a.filename().string(), b.filename().string());
+        });
+        return std::make_shared<ShardSource>(std::move(shards), options);
+    }
+
+    static std::vector<std::filesystem::path> listed_shards(std::filesystem::path const& list) {
+        MappedFile const file(list);
+        std::vector<std::filesystem::path> shards;
+        for (auto const& line : detail::caption_lines(
+                 {reinterpret_cast<char const*>(file.bytes().data()), file.bytes().size()},
+                 list.string())) {
+            if (!line.ends_with(".tar"))
+                throw FormatError(join(list.string(), ": \"", line.substr(0, 100),
+                                       "\" is no shard; expected the path of a .tar a line"));
+            shards.push_back(list.parent_path() / line);
+        }
+        return shards;
+    }
+
     std::shared_ptr<RecordSource const> records_;
     std::string name_;
     RecordNeeds needs_;

@@ -98,7 +98,7 @@ inline void check_record(TrainingRecord const& record, RecordNeeds const& needs)
     if (needs.answers && (record.answers.empty() || has_empty(record.answers)))
         lacks("no \"answer\", or an empty one");
     if (needs.label && !record.label)
-        lacks("no \"label\", expected \"True\" or \"False\"");
+        lacks("no \"label\" that is \"True\" or \"False\"");
 }
 
 /// One of `texts`, drawn from `key`. Throws ArgumentError when there is none.

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -99,16 +99,15 @@ inline RecordFields fields_of(nlohmann::json const& object, std::string const& w
 
 namespace detail {
 
-inline bool parse_label(std::string const& text, std::string const& where) {
-    std::string lower = text;
-    std::transform(lower.begin(), lower.end(), lower.begin(),
+/// None for what is no truth value; whoever needs one says so.
+inline std::optional<bool> parse_label(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    if (lower == "true" || lower == "1")
+    if (text == "true" || text == "1")
         return true;
-    if (lower == "false" || lower == "0")
+    if (text == "false" || text == "0")
         return false;
-    throw FormatError(
-        join(where, ": \"label\" is \"", text.substr(0, 50), "\", expected \"True\" or \"False\""));
+    return std::nullopt;
 }
 
 inline std::string names_of(RecordFields const& fields) {
@@ -164,8 +163,7 @@ inline TrainingRecord record_of(RecordFields const& fields, std::string where,
     record.answers = texts({"answer", "answers"});
     record.dataset = text({"dataset"});
     record.image_id = text({"image_id", "img_id"});
-    if (fields.find({"label"}) != nullptr)
-        record.label = parse_label(text({"label"}), record.where);
+    record.label = parse_label(text({"label"}));
     return record;
 }
 
