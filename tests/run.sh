@@ -68,12 +68,12 @@ clang_headers() {
 
 # The readers of files that strangers write.
 sanitized_readers() {
-    local test targets=()
+    local test targets=(test_data)
     for test in io vision text; do
         [ -z "$(find "tests/$test" -name '*.cpp' 2>/dev/null)" ] || targets+=("test_$test")
     done
     configure_and_build sanitize --target "${targets[@]}" &&
-        ctest --test-dir build/sanitize -R '^(io|vision|text)(\.golden)?$' -j "$jobs" --output-on-failure
+        ctest --test-dir build/sanitize -R '^(io|vision|text|data)(\.golden)?$' -j "$jobs" --output-on-failure
 }
 
 # Only what several threads share, so that it takes a minute.
@@ -96,6 +96,7 @@ fuzzing() {
         case $name in
         image) seeds=(tests/data/fuzz/jpeg tests/data/fuzz/png tests/data/formats) ;;
         frames) seeds=(tests/data/formats) ;;
+        tar) seeds=(tests/data/tar) ;;
         *) seeds=("tests/data/fuzz/$name") ;;
         esac
         mkdir -p "build/fuzz/corpus/$name"
