@@ -13,6 +13,7 @@
 #include <blip/io/save_model.hpp>
 #include <blip/metrics/recall.hpp>
 #include <blip/metrics/retrieval_scores.hpp>
+#include <blip/models/answer_objective.hpp>
 #include <blip/models/approximate_index.hpp>
 #include <blip/models/caption_objective.hpp>
 #include <blip/models/captioner.hpp>
@@ -22,6 +23,7 @@
 #include <blip/models/feature_extractor.hpp>
 #include <blip/models/heat_map.hpp>
 #include <blip/models/matcher.hpp>
+#include <blip/models/pair_objective.hpp>
 #include <blip/models/pair_reasoner.hpp>
 #include <blip/models/pretrainer.hpp>
 #include <blip/models/question_answerer.hpp>

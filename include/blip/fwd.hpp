@@ -62,6 +62,11 @@ struct CaptionBatch;
 struct CaptionTraining;
 struct CaptionLosses;
 struct RetrievalBatch;
+struct WeightedAnswer;
+struct QuestionBatch;
+struct AnswerLosses;
+struct PairBatch;
+struct PairLosses;
 struct AlignmentLosses;
 struct PretrainingLosses;
 

@@ -43,6 +43,15 @@ constexpr double default_drop_path() {
         return C::width >= 1024 ? 0.1 : 0.0;
 }
 
+/// The same in question answering and pair reasoning, where the authors train every size with 0.1.
+template <VisionConfig C>
+constexpr double reasoning_drop_path() {
+    if constexpr (requires { C::drop_path; })
+        return C::drop_path;
+    else
+        return 0.1;
+}
+
 /// Sizes of a text network: `vocabulary` (with [DEC] and [ENC]), `positions`, `width`, `depth`,
 /// `heads`, `hidden`, `encoder_width` (of the states its cross-attention looks at), `recompute`.
 template <class C>

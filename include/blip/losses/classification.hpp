@@ -15,16 +15,18 @@ namespace blip {
 template <Backend B>
 struct ClassificationLoss {
     struct Cache {
-        typename B::scalar* losses = nullptr;   ///< [n], divided by n
+        typename B::scalar* losses = nullptr;   ///< [n], divided by n, or by the whole batch's
         typename B::scalar* gradient = nullptr; ///< ∂(sum of `losses`)/∂logits
         int batch = 0;
     };
 
     /// `logits` [n, 1, Classes], `labels` [n] on the host. Leaves losses and, when the context
-    /// keeps, their gradient in the cache. Throws ArgumentError when a size or label is off.
+    /// keeps, their gradient in the cache. `whole`: the rows of a batch that goes through in parts,
+    /// of which this is one, so that the parts' losses add up to its mean; 0: this is the whole.
+    /// Throws ArgumentError when a size or label is off.
     template <int Classes>
     static void forward(Tokens<Classes, B> logits, std::span<int const> labels, Cache& cache,
-                        Context<B>& ctx) {
+                        Context<B>& ctx, std::ptrdiff_t whole = 0) {
         auto const n = logits.rows();
         if (n < 1 || std::ssize(labels) != n)
             throw ArgumentError(join("classification loss: ", labels.size(), " labels for ", n,
@@ -40,7 +42,8 @@ struct ClassificationLoss {
         int* const targets = ctx.arena.template take<int>(n);
         auto* const weights = ctx.take(n);
         B::upload(ctx.engine, targets, labels.data(), n);
-        std::vector<double> const shares(labels.size(), 1 / static_cast<double>(n));
+        std::vector<double> const shares(labels.size(),
+                                         1 / static_cast<double>(whole > 0 ? whole : n));
         B::upload(ctx.engine, weights, shares.data(), n);
         B::cross_entropy(ctx.engine, matrix(logits), targets, weights, weights, 0, cache.losses,
                          Matrix<B>{cache.gradient, n, Classes, Classes});

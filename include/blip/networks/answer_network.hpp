@@ -34,6 +34,8 @@ struct AnswerTargets {
     /// Host [questions, question length]: what of a question its answers may attend. Empty: its
     /// pads too, as the transformers port does.
     std::span<unsigned char const> question_mask = {};
+    /// Questions of a batch that goes through in parts, of which this is one; 0: it is the whole.
+    int questions_in_all = 0;
 };
 
 /// The weights of a question answerer (paper section 4.4): an image encoder, a text encoder that
@@ -95,8 +97,9 @@ struct AnswerNetwork {
         if (options.reduction == Reduction::sum_per_item) {
             weights.assign(answers.weights.begin(), answers.weights.end());
             weights.resize(static_cast<std::size_t>(answers.text.batch), 1);
+            int const whole = answers.questions_in_all;
             for (double& weight : weights)
-                weight /= questions.batch;
+                weight /= whole > 0 ? whole : questions.batch;
         }
         LanguageModelingLoss<B> const criterion{options};
         criterion.forward(logits, answers.labels, weights, cache.loss, ctx);

@@ -100,11 +100,12 @@ struct PairNetwork {
         return judge(pair(cache.states), text, cache, ctx);
     }
 
-    /// Mean two-class cross-entropy; `labels` [batch], 1 where the sentence is true.
+    /// Mean two-class cross-entropy; `labels` [batch], 1 where the sentence is true. `whole`: pairs
+    /// of a batch that goes through in parts, see `ClassificationLoss`.
     double loss(Images images, TextInput<B> text, std::span<int const> labels, Cache& cache,
-                Context<B>& ctx) const {
+                Context<B>& ctx, int whole = 0) const {
         ClassificationLoss<B> const criterion;
-        criterion.forward(logits(images, text, cache, ctx), labels, cache.loss, ctx);
+        criterion.forward(logits(images, text, cache, ctx), labels, cache.loss, ctx, whole);
         return criterion.total(cache.loss, ctx);
     }
 
