@@ -47,7 +47,9 @@ public:
         return load(ModelFolder::open(path), std::move(options));
     }
     static PairObjective load(ModelFolder const& folder, ObjectiveOptions<B> options = {}) {
-        return PairObjective(load_to_train<Network>(folder, options), options);
+        auto model = load_to_train<Network>(folder, options);
+        Network::require_merging(model->report, folder.weights.path());
+        return PairObjective(std::move(model), options);
     }
 
     /// Starts from nothing: see `fresh_model`.

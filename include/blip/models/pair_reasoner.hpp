@@ -24,7 +24,7 @@ struct PairJudgement {
 
 /// Says whether a sentence is true of two pictures (paper section 5.4, NLVR2). Immutable once
 /// loaded: any number of threads may call it. The pictures' order matters: "the left picture" is
-/// the first. To train one, use `PairNetwork`'s loss and backward.
+/// the first. `PairObjective` trains one.
 template <PairConfig C, Backend B>
 class PairReasoner : public ModelBase<PairReasoner<C, B>, PairNetwork<C, B>> {
     using Base = ModelBase<PairReasoner, PairNetwork<C, B>>;
@@ -43,12 +43,7 @@ public:
     /// cross-attention merges in layers where this configuration averages.
     static PairReasoner load(ModelFolder const& folder, LoadOptions<B> options = {}) {
         auto shared = LoadedModel<Network>::load(folder, std::move(options));
-        for (auto const& name : shared->report.extra)
-            if (name.find(".crossattention.output.merge_layer.") != name.npos)
-                throw ConfigError(join(folder.weights.path().string(), ": tensor ", name,
-                                       " belongs to a layer that averages in this program's "
-                                       "configuration, whose merge_from is ",
-                                       C::merge_from));
+        Network::require_merging(shared->report, folder.weights.path());
         return PairReasoner(std::move(shared));
     }
 

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <filesystem>
 #include <span>
 #include <tuple>
 #include <type_traits>
 
 #include <blip/compose/split_stack.hpp>
 #include <blip/heads/classifier.hpp>
+#include <blip/io/load_weights.hpp>
 #include <blip/io/task.hpp>
 #include <blip/layers/first_token.hpp>
 #include <blip/layers/twin_cross_attention.hpp>
@@ -66,6 +68,17 @@ struct PairNetwork {
         return std::tuple{Field{"vision", &PairNetwork::vision},
                           Field{"encoder", &PairNetwork::encoder},
                           Field{"classifier", &PairNetwork::classifier}};
+    }
+
+    /// Throws ConfigError when the tensors of `file` that found no place show that it merges in
+    /// layers where this configuration averages.
+    static void require_merging(LoadReport const& report, std::filesystem::path const& file) {
+        for (auto const& name : report.extra)
+            if (name.find(".crossattention.output.merge_layer.") != name.npos)
+                throw ConfigError(join(file.string(), ": tensor ", name,
+                                       " belongs to a layer that averages in this program's "
+                                       "configuration, whose merge_from is ",
+                                       C::merge_from));
     }
 
     struct Cache {
