@@ -41,6 +41,7 @@
 #include <blip/train/clip.hpp>
 #include <blip/train/data_source.hpp>
 #include <blip/train/exponential_average.hpp>
+#include <blip/train/export_model.hpp>
 #include <blip/train/loader.hpp>
 #include <blip/train/loss_log.hpp>
 #include <blip/train/parameter_rules.hpp>

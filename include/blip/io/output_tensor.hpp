@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -53,6 +54,17 @@ inline std::uint64_t stored_bytes(OutputTensor const& tensor, DataType type) {
     return static_cast<std::uint64_t>(*count * size_of(type));
 }
 
+/// False for a finite value that the type would store as infinite.
+inline bool holds(DataType type, double value) {
+    if (!std::isfinite(value) || type == DataType::f64)
+        return true;
+    auto const narrow = static_cast<float>(value);
+    float const stored = type == DataType::f16    ? half_to_float(float_to_half(narrow))
+                         : type == DataType::bf16 ? bfloat16_to_float(float_to_bfloat16(narrow))
+                                                  : narrow;
+    return std::isfinite(stored);
+}
+
 inline void append_converted(std::vector<std::byte>& out, double value, DataType type) {
     auto const append = [&out](auto number) {
         auto const bytes = std::bit_cast<std::array<std::byte, sizeof number>>(number);
@@ -96,8 +108,13 @@ void stream_tensor(OutputTensor const& tensor, DataType type, Sink&& sink) {
         values.resize(static_cast<std::size_t>(view.shape[0]));
         view.copy_to(std::span<double>(values));
         converted.clear();
-        for (double const value : values)
+        for (double const value : values) {
+            if (!holds(type, value))
+                throw ArgumentError(join("tensor ", tensor.name, " holds ", value,
+                                         ", which is too large for ", name_of(type),
+                                         "; store it as float32"));
             append_converted(converted, value, type);
+        }
         sink(std::span<std::byte const>(converted));
     }
 }

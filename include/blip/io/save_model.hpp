@@ -115,12 +115,14 @@ inline std::string vocabulary_text(Vocabulary const& vocabulary) {
 /// config.json, model.safetensors, vocab.txt, and the small files beside them. Tensors are named as
 /// in the port where it has the class, as in the authors' release elsewhere; generation_config.json
 /// says what generates by `defaults`; `more` tensors go into the weights file too. Each file
-/// appears whole or not at all. Throws FileError.
+/// appears whole or not at all. Throws FileError; ArgumentError when a weight is too large for the
+/// type of `options`.
 template <class Network>
 void save_model(std::filesystem::path const& folder, Weights<Network> const& weights,
                 typename Network::backend::Engine& engine, ModelSettings const& settings,
                 Tokenizer const& tokenizer, Preprocess const& preprocess,
-                GenerationDefaults const& defaults = {}, std::vector<OutputTensor> more = {}) {
+                GenerationDefaults const& defaults = {}, SaveOptions const& options = {},
+                std::vector<OutputTensor> more = {}) {
     std::error_code failed;
     std::filesystem::create_directories(folder, failed);
     if (failed)
@@ -138,8 +140,11 @@ void save_model(std::filesystem::path const& folder, Weights<Network> const& wei
     auto tensors =
         published_tensors(weights, engine, in_port ? Naming::hugging_face : Naming::original);
     std::ranges::move(more, std::back_inserter(tensors));
-    write_safetensors(folder / "model.safetensors", std::move(tensors));
+    write_safetensors(folder / "model.safetensors", std::move(tensors),
+                      {.floating_type = options.floating_type});
     auto config = detail::config_json(sizes, projection, Network::task, settings, ids);
+    if (options.floating_type)
+        config["torch_dtype"] = name_of(*options.floating_type);
     if constexpr (requires { C::merge_from; })
         config["blip"]["merge_from_layer"] = C::merge_from;
     write("config.json", config);

@@ -1,15 +1,20 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <numeric>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <blip/core/error.hpp>
 #include <blip/core/weights.hpp>
 #include <blip/io/checkpoint_names.hpp>
 #include <blip/io/output_tensor.hpp>
@@ -99,17 +104,82 @@ void save_safetensors(std::filesystem::path const& path, Weights<Network> const&
     write_safetensors(path, published_tensors(weights, engine, naming), options);
 }
 
-/// Writes `weights` as the authors' release does, to a .pth file that torch.load reads: a dict with
-/// the state dict under "model", tied tensors sharing one storage. Throws FileError.
+/// How weights are written.
+struct SaveOptions {
+    /// Type in which all weights are stored, float16 for half the space; their own when not given.
+    std::optional<DataType> floating_type = std::nullopt;
+};
+
+/// The tensors of a file in the authors' layout, and the further names of those that are tied.
+struct OriginalTensors {
+    std::vector<OutputTensor> tensors;
+    std::vector<TiedName> tied;
+
+    /// Adds what the authors' text networks keep beside their weights and miss when it is absent:
+    /// "position_ids" [1, positions], the numbers 0, 1, ... , wherever there is a table of
+    /// positions.
+    void add_position_ids() {
+        constexpr std::string_view table = ".embeddings.position_embeddings.weight";
+        auto const ids_name = [&](std::string_view name) {
+            return join(name.substr(0, name.size() - table.size()), ".embeddings.position_ids");
+        };
+        std::vector<OutputTensor> ids;
+        for (auto const& tensor : tensors)
+            if (tensor.name.ends_with(table)) {
+                auto const count = tensor.shape[0];
+                auto const numbers =
+                    std::make_shared<std::vector<std::int64_t>>(static_cast<std::size_t>(count));
+                std::iota(numbers->begin(), numbers->end(), 0);
+                ids.push_back({.name = ids_name(tensor.name),
+                               .type = DataType::i64,
+                               .shape = {1, count},
+                               .bytes = [numbers] { return std::as_bytes(std::span(*numbers)); }});
+            }
+        for (auto& tensor : ids)
+            tensors.push_back(std::move(tensor));
+        for (std::size_t i = 0, count = tied.size(); i < count; ++i)
+            if (tied[i].name.ends_with(table))
+                tied.push_back({ids_name(tied[i].name), ids_name(tied[i].original)});
+    }
+
+    /// Writes them to `path`: with the extension .safetensors such a file, which holds tied tensors
+    /// once for every name; else one for torch.load, a dict with the state dict under "model",
+    /// where tied tensors share one storage. Throws FileError.
+    void write(std::filesystem::path const& path, SaveOptions const& options = {}) && {
+        if (path.extension() != ".safetensors") {
+            write_torch_pickle(path, tensors,
+                               {.floating_type = options.floating_type, .tied = std::move(tied)});
+            return;
+        }
+        for (auto const& tie : tied) {
+            auto copy = *std::ranges::find(tensors, tie.original, &OutputTensor::name);
+            copy.name = tie.name;
+            tensors.push_back(std::move(copy));
+        }
+        write_safetensors(path, std::move(tensors), {.floating_type = options.floating_type});
+    }
+};
+
+/// The weights of a network under the authors' names. `weights` must outlive the result.
+template <class Network>
+OriginalTensors original_tensors(Weights<Network> const& weights,
+                                 typename Network::backend::Engine& engine) {
+    OriginalTensors original{published_tensors(weights, engine, Naming::original), {}};
+    for (auto const& tensor : original.tensors)
+        for (auto const& other : tied_names_of<Network>(tensor.name))
+            original.tied.push_back({other, tensor.name});
+    return original;
+}
+
+/// Writes `weights` as the authors' release does, complete with tied names and position ids: to a
+/// .pth file that torch.load reads, or to a .safetensors file. Throws FileError; ArgumentError when
+/// a weight is too large for the type.
 template <class Network>
 void save_original(std::filesystem::path const& path, Weights<Network> const& weights,
-                   typename Network::backend::Engine& engine) {
-    auto tensors = published_tensors(weights, engine, Naming::original);
-    TorchPickleOptions options;
-    for (auto const& tensor : tensors)
-        for (auto const& other : tied_names_of<Network>(tensor.name))
-            options.tied.push_back({other, tensor.name});
-    write_torch_pickle(path, std::move(tensors), options);
+                   typename Network::backend::Engine& engine, SaveOptions const& options = {}) {
+    auto original = original_tensors(weights, engine);
+    original.add_position_ids();
+    std::move(original).write(path, options);
 }
 
 } // namespace blip

@@ -98,7 +98,7 @@ public:
 
     /// Writes a folder that `load` reads, tensors named as in the authors' release: the encoders,
     /// and projections and temperature where there are any. Throws FileError.
-    void save(std::filesystem::path const& folder) const {
+    void save(std::filesystem::path const& folder, SaveOptions const& options = {}) const {
         auto engine = shared_->engine;
         std::vector<OutputTensor> more;
         if (projections_)
@@ -106,7 +106,7 @@ public:
         auto const temperature = static_cast<Scalar>(temperature_.value_or(0));
         if (temperature_)
             more.push_back(output_tensor<Scalar>("temp", {}, std::span(&temperature, 1)));
-        shared_->save(folder, std::move(more));
+        shared_->save(folder, options, std::move(more));
     }
 
     /// Whether the checkpoint has what `*_embeddings` need.

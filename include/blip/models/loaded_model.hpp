@@ -134,10 +134,12 @@ public:
     }
 
     /// Writes a folder that `load` reads, and transformers where it has a class for the task; the
-    /// weights file holds `more` too. Throws FileError.
-    void save(std::filesystem::path const& folder, std::vector<OutputTensor> more = {}) const {
+    /// weights file holds `more` too. Throws FileError; ArgumentError when a weight is too large
+    /// for the type of `options`.
+    void save(std::filesystem::path const& folder, SaveOptions const& options = {},
+              std::vector<OutputTensor> more = {}) const {
         auto mine = engine;
-        save_model(folder, weights, mine, settings, tokenizer, preprocess, generation,
+        save_model(folder, weights, mine, settings, tokenizer, preprocess, generation, options,
                    std::move(more));
     }
 

@@ -49,8 +49,11 @@ public:
                                            std::move(tokenizer), preprocess, std::move(engine))) {}
 
     /// Writes a folder that `load` reads, and the transformers library where it has a class for the
-    /// task and picture and text network are equally wide. Throws FileError.
-    void save(std::filesystem::path const& folder) const { shared_->save(folder); }
+    /// task and picture and text network are equally wide. Throws FileError; ArgumentError when a
+    /// weight is too large for the type of `options`.
+    void save(std::filesystem::path const& folder, SaveOptions const& options = {}) const {
+        shared_->save(folder, options);
+    }
 
     Network const& network() const { return *shared_->weights; }
     Weights<Network> const& weights() const { return shared_->weights; }

@@ -49,17 +49,14 @@ public:
         state_->queue.for_each_state(f);
     }
 
-    /// Writes everything but the optimizer's state as the authors' release does: a .pth file with
-    /// trained and momentum networks, queues, pointer and temperature under their names. Throws
-    /// FileError.
-    void save(std::filesystem::path const& path) const {
+    /// Writes everything but the optimizer's state as the authors' release does: a .pth file (or
+    /// .safetensors) with trained and momentum networks, queues, pointer and temperature under
+    /// their names. Throws FileError.
+    void save(std::filesystem::path const& path, SaveOptions const& options = {}) const {
         using Host = std::conditional_t<std::is_same_v<typename B::scalar, double>, double, float>;
         auto engine = this->shared()->engine;
-        auto tensors = published_tensors(this->weights(), engine, Naming::original);
-        TorchPickleOptions options;
-        for (auto const& tensor : tensors)
-            for (auto const& other : tied_names_of<Network>(tensor.name))
-                options.tied.push_back({other, tensor.name});
+        auto original = original_tensors(this->weights(), engine);
+        auto& tensors = original.tensors;
         for (auto& tensor : published_tensors(state_->teacher.weights(), engine, teacher_names))
             tensors.push_back(std::move(tensor));
         auto const& queue = state_->queue;
@@ -78,7 +75,8 @@ public:
         if (has_ids)
             tensors.push_back(
                 output_tensor<std::int64_t>("idx_queue", {1, queue.length}, queue.ids()));
-        write_torch_pickle(path, tensors, options);
+        original.add_position_ids();
+        std::move(original).write(path, options);
     }
 
 protected:
