@@ -103,8 +103,10 @@ fresh_model(ModelSettings settings, Tokenizer tokenizer, Preprocess const& prepr
                                       {&settings.mask_id, ids.mask}})
         if (!*setting)
             *setting = id;
-    if (options.compatibility)
+    if (options.compatibility) {
+        settings.release = release_of(settings);
         settings.compatibility = *options.compatibility;
+    }
     auto engine = options.engine;
     Weights<Network> weights(engine);
     initialize(weights, engine, options.fresh_seed.value_or(options.seed));
@@ -152,7 +154,8 @@ public:
     template <class F>
     void for_each_state(F const&) {}
 
-    /// The most memory that a step took beside weights, gradient and the optimizer's moments.
+    /// The most memory that a step took beside weights, gradient and the optimizer's moments, or a
+    /// model over `shared()` where that took more.
     std::size_t peak_bytes() const { return peak_; }
 
 protected:
