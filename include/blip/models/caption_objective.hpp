@@ -83,7 +83,9 @@ public:
     /// `gradient()`, as one batch of them would give. Throws ArgumentError, with nothing changed,
     /// when a part's pictures and captions do not fit, TextError for invalid UTF-8.
     CaptionLosses step(std::span<CaptionBatch const> parts, StepOptions const& options = {}) {
-        auto const [text, labels] = learn_from(parts);
+        auto const lesson = learn_from(parts);
+        auto const& text = lesson.first;
+        auto const& labels = lesson.second;
         auto const length = static_cast<std::size_t>(text.length);
         LanguageModelingOptions const language{.smoothing = this->settings().label_smoothing,
                                                .rule = options.rule,
