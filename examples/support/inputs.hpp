@@ -69,6 +69,24 @@ inline std::optional<std::string> read_line(std::istream& stream, std::string co
     return line;
 }
 
+/// Passes over a UTF-8 byte order mark at the beginning of a text. Throws FormatError for UTF-16.
+inline void skip_mark(std::istream& stream, std::string const& name) {
+    constexpr std::array<int, 3> mark{0xEF, 0xBB, 0xBF};
+    if (stream.peek() == 0xFF || stream.peek() == 0xFE)
+        throw blip::FormatError(
+            blip::join(name, ": the text is UTF-16 or not a text. Save it as UTF-8."));
+    for (std::size_t taken = 0; taken < mark.size(); ++taken) {
+        if (stream.peek() == mark[taken]) {
+            stream.get();
+            continue;
+        }
+        stream.clear(stream.rdstate() & ~std::ios::eofbit);
+        for (; taken > 0; --taken)
+            stream.unget();
+        return;
+    }
+}
+
 inline bool is_list(std::string const& argument) {
     return argument == "-" || argument.starts_with('@');
 }
@@ -223,6 +241,7 @@ private:
         if (argument == "-") {
             list_ = &std::cin;
             list_name_ = "standard input";
+            detail::skip_mark(*list_, list_name_);
         } else if (argument.starts_with('@')) {
             list_name_ = argument.substr(1);
             file_ = std::ifstream(list_name_, std::ios::binary);
@@ -230,6 +249,7 @@ private:
                 throw blip::FileError(
                     blip::join(list_name_, ": cannot be opened. Check its permissions."));
             list_ = &file_;
+            detail::skip_mark(*list_, list_name_);
         } else if (std::filesystem::is_directory(argument, ignored)) {
             return enter(argument);
         } else {
@@ -260,6 +280,7 @@ inline std::optional<std::uint64_t> count_inputs(std::vector<std::string> const&
             if (argument == "-" || !fs::is_regular_file(argument.substr(1), failure))
                 return std::nullopt;
             std::ifstream list(argument.substr(1), std::ios::binary);
+            detail::skip_mark(list, argument);
             while (auto const line = detail::read_line(list, argument)) {
                 count += line->empty() ? 0 : 1;
                 if (stop.stop_requested())

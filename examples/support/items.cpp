@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -12,6 +11,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <blip/io/list_text.hpp>
 
 #include "inputs.hpp"
 #include "list_items.hpp"
@@ -45,36 +46,65 @@ private:
     Inputs inputs_;
 };
 
-/// The entries of a stream one after another: JSON objects a line, an array of them, or CSV with a
-/// first line of names. Which of these it is shows in the first character.
+/// The letters of a stream and the number of the line they stand in.
+class StreamCursor {
+public:
+    explicit StreamCursor(std::istream& stream) : stream_(stream) {}
+
+    int peek() { return stream_.peek(); }
+    int take() {
+        int const letter = stream_.get();
+        line_ += letter == '\n' ? 1 : 0;
+        return letter;
+    }
+    std::size_t line() const { return line_; }
+
+private:
+    std::istream& stream_;
+    std::size_t line_ = 1;
+};
+
+/// The entries of a stream one after another, none but the present one in memory: JSON objects a
+/// line, an array of them, or CSV with a first line of names. Which of these it is shows in the
+/// first character.
 class RowReader {
 public:
-    RowReader(std::istream& stream, std::string name) : stream_(stream), name_(std::move(name)) {
-        skip_space();
-        int const first = stream_.peek();
+    RowReader(std::istream& stream, std::string name) : cursor_(stream), name_(std::move(name)) {
+        detail::skip_mark(stream, name_);
+        blip::skip_json_space(cursor_);
+        at_ = cursor_.line();
+        int const first = cursor_.peek();
         if (first == '[')
-            read_array();
+            array_.emplace(cursor_);
         else if (first != '{' && first != std::istream::traits_type::eof())
-            columns_ = read_cells();
+            read_columns();
+        if (array_)
+            at_ = 0;
     }
+    RowReader(RowReader const&) = delete;
+    RowReader& operator=(RowReader const&) = delete;
 
     /// Where the last row stands, "pairs.csv line 3".
-    std::string place() const { return blip::join(name_, is_array_ ? " entry " : " line ", at_); }
+    std::string place() const { return blip::join(name_, array_ ? " entry " : " line ", at_); }
 
     /// The next row; none after the last. Throws FormatError where it is none; the one after it may
     /// be read then.
     std::optional<ListRow> next() {
-        if (is_array_) {
-            if (at_ == array_.size())
+        if (ended_)
+            return std::nullopt;
+        if (array_) {
+            ++at_;
+            auto const text = read_element();
+            if (!text)
                 return std::nullopt;
-            return row(std::move(array_[at_++]));
+            return row(nlohmann::json::parse(*text, nullptr, false));
         }
-        while (stream_.peek() == '\n' || stream_.peek() == '\r')
-            take();
+        while (cursor_.peek() == '\n' || cursor_.peek() == '\r')
+            cursor_.take();
         if (columns_.empty())
-            skip_space();
-        at_ = line_;
-        if (stream_.peek() == std::istream::traits_type::eof())
+            blip::skip_json_space(cursor_);
+        at_ = cursor_.line();
+        if (cursor_.peek() == std::istream::traits_type::eof())
             return std::nullopt;
         if (columns_.empty())
             return row(nlohmann::json::parse(read_json_line(), nullptr, false));
@@ -97,74 +127,58 @@ private:
         return ListRow(std::move(value));
     }
 
-    int take() {
-        int const letter = stream_.get();
-        line_ += letter == '\n' ? 1 : 0;
-        return letter;
-    }
-
-    void skip_space() {
-        while (stream_.peek() != std::istream::traits_type::eof() &&
-               std::isspace(stream_.peek()) != 0)
-            take();
-    }
-
-    void read_array() {
-        is_array_ = true;
-        auto array = nlohmann::json::parse(stream_, nullptr, false);
-        if (!array.is_array())
-            throw blip::FormatError(
-                blip::join(name_, ": begins with [ but is not a JSON array of objects"));
-        array_ = std::move(array.get_ref<nlohmann::json::array_t&>());
-    }
-
     void check(std::size_t size) const {
         if (size > longest_row)
-            throw blip::LimitError(blip::join(name_, " line ", line_, ": longer than ", longest_row,
-                                              " bytes; expected one entry a line"));
+            throw blip::LimitError(blip::join(place(), ": longer than ", longest_row,
+                                              " bytes. Is a quote or a bracket missing?"));
+    }
+
+    /// None after the last. Where brackets and commas go wrong, nothing more is read.
+    std::optional<std::string> read_element() {
+        std::string text;
+        ended_ = true;
+        auto const sink = [&](char letter) {
+            text += letter;
+            check(text.size());
+        };
+        if (!array_->next(sink))
+            return std::nullopt;
+        ended_ = false;
+        return text;
     }
 
     std::string read_json_line() {
         std::string line;
-        for (int letter = take(); letter != std::istream::traits_type::eof() && letter != '\n';
-             letter = take()) {
+        for (int letter = cursor_.take();
+             letter != std::istream::traits_type::eof() && letter != '\n';
+             letter = cursor_.take()) {
             line.push_back(static_cast<char>(letter));
             check(line.size());
         }
         return line;
     }
 
-    /// The cells of one CSV row (RFC 4180).
-    std::vector<std::string> read_cells() {
-        std::vector<std::string> cells(1);
-        bool quoted = false;
-        std::size_t size = 0;
-        for (int letter = take(); letter != std::istream::traits_type::eof(); letter = take()) {
-            check(++size);
-            if (letter == '"' && quoted && stream_.peek() == '"') {
-                cells.back() += static_cast<char>(take());
-            } else if (letter == '"' && (quoted || cells.back().empty())) {
-                quoted = !quoted;
-            } else if (letter == '\n' && !quoted) {
-                break;
-            } else if (letter == ',' && !quoted) {
-                cells.emplace_back();
-            } else {
-                cells.back() += static_cast<char>(letter);
-            }
+    void read_columns() {
+        try {
+            columns_ = read_cells();
+        } catch (blip::FormatError const& error) {
+            throw blip::FormatError(place() + ": " + error.what());
         }
-        if (!cells.back().empty() && cells.back().back() == '\r')
-            cells.back().pop_back();
+    }
+
+    std::vector<std::string> read_cells() {
+        std::vector<std::string> cells;
+        if (!blip::take_csv_row(cursor_, ',', cells, [this](std::size_t size) { check(size); }))
+            throw blip::FormatError("a quote is never closed");
         return cells;
     }
 
-    std::istream& stream_;
+    StreamCursor cursor_;
     std::string name_;
-    bool is_array_ = false;
-    nlohmann::json::array_t array_;
+    std::optional<blip::JsonArrayReader<StreamCursor>> array_;
     std::vector<std::string> columns_;
-    std::size_t line_ = 1;
-    std::size_t at_ = 0;
+    bool ended_ = false;
+    std::size_t at_ = 1;
 };
 
 class ListItems final : public ItemSource {
@@ -249,10 +263,17 @@ std::vector<std::string> read_texts(std::string const& path) {
     if (!file || std::filesystem::is_directory(path, ignored))
         throw blip::FileError(
             blip::join(path, ": no such list; expected a text file with one text a line"));
+    constexpr std::size_t most_bytes = std::size_t{1} << 30;
     std::vector<std::string> texts;
-    while (auto line = detail::read_line(file, path))
+    std::size_t bytes = 0;
+    detail::skip_mark(file, path);
+    while (auto line = detail::read_line(file, path)) {
+        bytes += line->size();
+        if (bytes > most_bytes)
+            throw blip::LimitError(blip::join(path, ": more than ", most_bytes, " bytes of texts"));
         if (!line->empty())
             texts.push_back(std::move(*line));
+    }
     if (texts.empty())
         throw blip::FormatError(blip::join(path, ": is empty; expected one text a line"));
     return texts;

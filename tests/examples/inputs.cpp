@@ -78,7 +78,7 @@ TEST_CASE("a folder larger than the window comes out whole and in order") {
 
 TEST_CASE("lists give a path a line, files themselves, and numbers go on") {
     Folder const folder;
-    auto const list = folder.add("list.txt", "one.jpg\r\n\ntwo words.jpg\nlast.jpg");
+    auto const list = folder.add("list.txt", "\xEF\xBB\xBFone.jpg\r\n\ntwo words.jpg\nlast.jpg");
     support::Inputs inputs({"first.jpg", "@" + list, "end.png"});
     std::vector<std::string> paths;
     while (auto const input = inputs.next()) {

@@ -47,6 +47,9 @@ TEST_CASE("a list may be lines of objects, an array, or CSV") {
                    "{\"question\":\"who\\nis it\",\"image\":\"b c.png\"}]\n") == expected);
     CHECK(items_of("id,image,question\r\n1,a.jpg,\"what, \"\"then\"\"?\"\r\n"
                    "2,b c.png,\"who\nis it\"") == expected);
+    CHECK(items_of("\xEF\xBB\xBFid,image,question\n1,a.jpg,q\n") == Found{"a.jpg|q"});
+    CHECK(items_of("\xEF\xBB\xBF[{\"image\":\"a.jpg\",\"question\":\"q\"}]") == Found{"a.jpg|q"});
+    CHECK_THROWS_AS(items_of("\xFF\xFEi"), blip::FormatError);
     CHECK(items_of("").empty());
     CHECK(items_of("[]").empty());
     CHECK(items_of("image,question\n").empty());
@@ -66,6 +69,12 @@ TEST_CASE("an unusable entry says where it is, and the others are read") {
                 "error line 4: not a JSON object, {\"...\": ...}"});
     CHECK(items_of("[{\"image\":\"a\",\"question\":\"q\"},3]") ==
           Found{"a|q", "error entry 2: not a JSON object, {\"...\": ...}"});
-    CHECK_THROWS_AS(items_of("[{\"image\":"), blip::FormatError);
+    CHECK(items_of("[{\"image\":\"a\",\"question\":\"q\"},{\"image\":") ==
+          Found{"a|q", "error entry 2: the list ends within this element. Is the file complete? "
+                       "Get a good copy, or mend the list there."});
+    CHECK(items_of("[{\"image\":\"a\",\"question\":\"q\"} 3]").size() == 2);
+    CHECK(items_of("image,question\na,q\nb,\"q\n").back() ==
+          "error line 3: a quote is never closed");
+    CHECK_THROWS_AS(items_of("[{\"image\": \"" + std::string(1 << 21, 'x')), blip::LimitError);
     CHECK_THROWS_AS(items_of("{" + std::string(1 << 21, 'x')), blip::LimitError);
 }

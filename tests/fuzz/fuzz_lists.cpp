@@ -47,8 +47,8 @@ void read_csv(std::string_view text, blip::DataSourceOptions const& options) {
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
     std::string const whole(reinterpret_cast<char const*>(data), size);
     blip::DataSourceOptions const options{.max_records = 1000, .max_record_bytes = 10'000};
-    attempt([&] { read_json(blip::detail::without_mark(whole, "input"), options); });
-    attempt([&] { read_csv(blip::detail::without_mark(whole, "input"), options); });
+    attempt([&] { read_json(blip::without_mark(whole, "input"), options); });
+    attempt([&] { read_csv(blip::without_mark(whole, "input"), options); });
     attempt([&] { blip::detail::record_of_parts({}, &whole, nullptr, "input"); });
     attempt([&] { blip::detail::record_of_parts({}, nullptr, &whole, "input"); });
     return 0;

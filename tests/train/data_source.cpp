@@ -131,6 +131,16 @@ TEST_CASE("shards of a folder or a list are one source") {
     CHECK(source.record(0).captions == Texts{"shard 1"});
     CHECK(source.record(2).captions == Texts{"shard 2"});
     CHECK(source.record(4).captions == Texts{"shard 10"});
+    auto const numbered = DataSource::open(folder / "s{1..2}.tar");
+    REQUIRE(numbered.size() == 4);
+    CHECK(numbered.record(2).captions == Texts{"shard 2"});
+    CHECK(contains(refusal(folder / "s{01..02}.tar"), "s01.tar"));
+    CHECK(contains(refusal(folder / "s{2..1}.tar"), "expected two numbers"));
+    CHECK(contains(refusal(folder / "s{1..x}.tar"), "expected two numbers"));
+    CHECK(contains(refusal(folder / "s{0..9999999}.tar"), "less than a million"));
+    CHECK(contains(refusal(folder / "s{1..2.tar"), "no such file"));
+    CHECK(contains(refusal(folder / "s{18446744073709551615..18446744073709551615}.tar"),
+                   "s18446744073709551615.tar"));
     write_file(folder / "list.txt", "s10.tar\n\n" + (folder / "s2.tar").string() + "\n");
     auto const listed = DataSource::open(folder / "list.txt");
     REQUIRE(listed.size() == 4);

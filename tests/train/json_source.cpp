@@ -114,12 +114,12 @@ TEST_CASE("what is no list is refused with a reason") {
     CHECK(contains(List(" \n ").refusal(), "is empty"));
     CHECK(contains(List("[]").refusal(), "holds no records"));
     CHECK(contains(List("[{\"image\": 1}").refusal(), "element 2: expected a comma"));
-    CHECK(contains(List("[{\"image\": 1},").refusal(), "element 2: the list ends within it"));
-    CHECK(contains(List("[{\"image\": \"a").refusal(), "element 1: the list ends within it"));
-    CHECK(contains(List("[{\"image\": \"a\\").refusal(), "element 1: the list ends within it"));
+    CHECK(contains(List("[{\"image\": 1},").refusal(), "element 2: the list ends within"));
+    CHECK(contains(List("[{\"image\": \"a").refusal(), "element 1: the list ends within"));
+    CHECK(contains(List("[{\"image\": \"a\\").refusal(), "element 1: the list ends within"));
     CHECK(contains(List("[1 2]").refusal(), "comma"));
-    CHECK(contains(List("[1,,2]").refusal(), "nothing between"));
-    CHECK(contains(List("[1,]").refusal(), "nothing between"));
+    CHECK(contains(List("[1,,2]").refusal(), "nothing where this element"));
+    CHECK(contains(List("[1,]").refusal(), "nothing where this element"));
     CHECK(contains(List("[1] x").refusal(), "follows"));
     CHECK(contains(List("[1}").refusal(), "comma"));
     CHECK(contains(List("{\n\"images\": []\n}").refusal(), "expected a JSON list"));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <blip/core/error.hpp>
+#include <blip/io/list_text.hpp>
 #include <blip/io/mapped_file.hpp>
 #include <blip/train/record.hpp>
 #include <blip/train/record_source.hpp>
@@ -17,39 +18,6 @@
 namespace blip {
 
 namespace detail {
-
-/// The cells of the row of a CSV text (RFC 4180) that begins at `at`, which moves behind its line
-/// end. False: a quote is not closed. `check(end)` is asked while the row grows.
-template <class Check>
-bool next_csv_row(std::string_view text, std::size_t& at, char separator,
-                  std::vector<std::string>& cells, Check const& check) {
-    cells.assign(1, {});
-    bool quoted = false;
-    for (; at < text.size(); ++at) {
-        check(at);
-        char const c = text[at];
-        if (quoted) {
-            if (c != '"') {
-                cells.back() += c;
-            } else if (at + 1 < text.size() && text[at + 1] == '"') {
-                cells.back() += c;
-                ++at;
-            } else {
-                quoted = false;
-            }
-        } else if (c == '"' && cells.back().empty()) {
-            quoted = true;
-        } else if (c == separator) {
-            cells.emplace_back();
-        } else if (c == '\n') {
-            ++at;
-            break;
-        } else if (c != '\r' || (at + 1 < text.size() && text[at + 1] != '\n')) {
-            cells.back() += c;
-        }
-    }
-    return !quoted;
-}
 
 /// A CSV text taken apart.
 struct CsvText {
@@ -81,17 +49,18 @@ inline CsvText read_csv(std::string_view text, std::string const& name,
     CsvText csv{.separator = csv_separator(text)};
     SpanCollector found(name, options);
     std::vector<std::string> cells;
-    for (std::size_t at = 0; at < text.size();) {
-        auto const begin = at;
-        auto const check = [&](std::size_t end) { found.check(begin, end, "is a quote missing?"); };
-        if (!next_csv_row(text, at, csv.separator, cells, check))
+    TextCursor cursor(text);
+    auto const check = [&](std::size_t size) { found.check(size, "is a quote missing?"); };
+    while (cursor.peek() != -1) {
+        auto const begin = cursor.at();
+        if (!take_csv_row(cursor, csv.separator, cells, check))
             throw FormatError(join(found.next_place(), ": a quote is never closed"));
         if (cells.size() == 1 && trimmed(cells.front()).empty())
             continue;
         if (csv.columns.empty())
             std::transform(cells.begin(), cells.end(), std::back_inserter(csv.columns), trimmed);
         else
-            found.add(begin, at);
+            found.add(begin, cursor.at());
     }
     if (csv.columns.empty())
         throw FormatError(join(name, ": is empty; expected a first line with the columns' names"));
@@ -104,9 +73,8 @@ inline CsvText read_csv(std::string_view text, std::string const& name,
 inline RecordFields csv_fields(CsvText const& csv, std::string_view text, std::size_t i,
                                std::string const& where) {
     std::vector<std::string> cells;
-    auto const row = csv.rows.at(i).of(text);
-    std::size_t at = 0;
-    next_csv_row(row, at, csv.separator, cells, [](std::size_t) {});
+    TextCursor row(csv.rows.at(i).of(text));
+    take_csv_row(row, csv.separator, cells, [](std::size_t) {});
     if (cells.size() != csv.columns.size())
         throw FormatError(join(where, ": ", cells.size(), " cells, but the first line names ",
                                csv.columns.size(), " columns. Is there a ",
@@ -154,7 +122,7 @@ public:
 
 private:
     std::string_view text() const {
-        return detail::without_mark(
+        return without_mark(
             {reinterpret_cast<char const*>(file_.bytes().data()), file_.bytes().size()}, name_);
     }
 

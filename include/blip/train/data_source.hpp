@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <unordered_map>
@@ -41,8 +43,9 @@ public:
     ///
     /// - `.json`, `.jsonl`: a list of objects, or an object a line (JsonSource);
     /// - `.csv`, `.tsv`: a table (CsvSource);
-    /// - `.tar`: a shard; a folder of them; or a `.txt` with the path of a shard a line, relative
-    ///   ones starting from the list (ShardSource);
+    /// - `.tar`: a shard; many by their numbers, `shard-{0000..0127}.tar`; a folder of them; or a
+    ///   `.txt` with the path of a shard a line, relative ones starting from the list
+    ///   (ShardSource);
     /// - a folder with `metadata.jsonl` or `metadata.csv`: that list; any other folder: pictures
     ///   with texts beside them (SidecarSource).
     ///
@@ -78,6 +81,9 @@ private:
 
     static Records records_of(std::filesystem::path const& path, DataSourceOptions const& options) {
         std::error_code failure;
+        if (!std::filesystem::exists(path, failure))
+            if (auto shards = numbered_shards(path.string()); !shards.empty())
+                return std::make_shared<ShardSource>(std::move(shards), options);
         if (!std::filesystem::exists(path, failure))
             throw FileError(join(path.string(), ": there is no such file or folder"));
         if (std::filesystem::is_directory(path, failure))
@@ -116,6 +122,33 @@ private:
             return natural_less(a.filename().string(), b.filename().string());
         });
         return std::make_shared<ShardSource>(std::move(shards), options);
+    }
+
+    /// "s-{08..11}.tar" as s-08.tar, s-09.tar, s-10.tar, s-11.tar; none for other names.
+    static std::vector<std::filesystem::path> numbered_shards(std::string const& path) {
+        auto const open = path.find('{'), dots = path.find("..", open),
+                   close = path.find('}', dots);
+        if (close == std::string::npos || !path.ends_with(".tar"))
+            return {};
+        auto const number = [&](std::size_t begin, std::size_t end) {
+            std::uint64_t value = 0;
+            auto const result = std::from_chars(path.data() + begin, path.data() + end, value);
+            bool const whole = result.ec == std::errc() && result.ptr == path.data() + end;
+            return whole ? std::optional(value) : std::nullopt;
+        };
+        constexpr std::uint64_t most = 1'000'000;
+        auto const first = number(open + 1, dots), last = number(dots + 2, close);
+        if (!first || !last || *first > *last || *last - *first >= most)
+            throw FormatError(join(path, ": expected two numbers in braces, the smaller one first "
+                                         "and less than a million apart, as in {0000..0127}"));
+        std::vector<std::filesystem::path> shards;
+        for (auto value = *first; value - *first <= *last - *first; ++value) {
+            auto digits = std::to_string(value);
+            if (digits.size() < dots - open - 1)
+                digits.insert(0, dots - open - 1 - digits.size(), '0');
+            shards.push_back(path.substr(0, open) + digits + path.substr(close + 1));
+        }
+        return shards;
     }
 
     static std::vector<std::filesystem::path> listed_shards(std::filesystem::path const& list) {

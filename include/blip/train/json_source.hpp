@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include <blip/core/error.hpp>
 #include <blip/io/json.hpp>
+#include <blip/io/list_text.hpp>
 #include <blip/io/mapped_file.hpp>
 #include <blip/train/record.hpp>
 #include <blip/train/record_source.hpp>
@@ -17,71 +19,21 @@ namespace blip {
 
 namespace detail {
 
-inline bool is_json_space(char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-inline std::size_t skip_json_space(std::string_view text, std::size_t at) {
-    while (at < text.size() && is_json_space(text[at]))
-        ++at;
-    return at;
-}
-
-/// The place after the JSON value that begins at `begin`, found by its brackets and quotes alone;
-/// what is between them is checked when the record is read. npos: the text ends before.
-inline std::size_t end_of_value(std::string_view text, std::size_t begin,
-                                SpanCollector const& found) {
-    std::size_t depth = 0;
-    bool quoted = false;
-    for (std::size_t at = begin; at < text.size(); ++at) {
-        char const c = text[at];
-        found.check(begin, at, "is a quote or a bracket missing?");
-        if (quoted) {
-            if (c == '\\')
-                ++at;
-            quoted = c != '"';
-        } else if (c == '"') {
-            quoted = true;
-        } else if (c == '[' || c == '{') {
-            ++depth;
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            if (--depth == 0)
-                return at + 1;
-        } else if (depth == 0 && (c == ',' || c == ']' || c == '}' || is_json_space(c))) {
-            return at;
-        }
-    }
-    return std::string_view::npos;
-}
-
 /// The elements of a JSON array. Throws FormatError where brackets and commas are no array's.
 inline std::vector<TextSpan> array_elements(std::string_view text, std::string const& name,
                                             DataSourceOptions const& options) {
     SpanCollector found(name, options);
-    auto const damaged = [&](char const* what) {
-        throw FormatError(join(found.next_place(), ": ", what,
-                               ". Is the file complete? Get a good copy, or mend the list there."));
-    };
-    auto at = skip_json_space(text, skip_json_space(text, 0) + 1);
-    if (at < text.size() && text[at] == ']') {
-        ++at;
-    } else {
-        for (bool more = true; more;) {
-            auto const end = at < text.size() ? end_of_value(text, at, found) : text.npos;
-            if (end == text.npos)
-                damaged("the list ends within it");
-            if (end == at)
-                damaged("there is nothing between two commas");
-            found.add(at, end);
-            at = skip_json_space(text, end);
-            if (at == text.size() || (text[at] != ',' && text[at] != ']'))
-                damaged("expected a comma before it, or ] at the end of the list");
-            more = text[at] == ',';
-            at = more ? skip_json_space(text, at + 1) : at + 1;
-        }
+    TextCursor cursor(text);
+    skip_json_space(cursor);
+    JsonArrayReader array(cursor);
+    std::size_t size = 0;
+    auto const sink = [&](char) { found.check(++size, "is a quote or a bracket missing?"); };
+    try {
+        for (; array.next(sink); size = 0)
+            found.add(cursor.at() - size, cursor.at());
+    } catch (FormatError const& error) {
+        throw FormatError(join(found.next_place(), ": ", error.what()));
     }
-    if (skip_json_space(text, at) != text.size())
-        throw FormatError(join(name, ": something follows the ] of its list"));
     return std::move(found.spans);
 }
 
@@ -91,8 +43,9 @@ inline std::vector<TextSpan> text_lines(std::string_view text, std::string const
     SpanCollector found(name, options);
     for (std::size_t begin = 0; begin < text.size();) {
         auto const end = std::min(text.find('\n', begin), text.size());
-        if (skip_json_space(text.substr(0, end), begin) != end) {
-            found.check(begin, end, "expected one object a line");
+        auto const line = text.substr(begin, end - begin);
+        if (!std::all_of(line.begin(), line.end(), is_json_space)) {
+            found.check(line.size(), "expected one object a line");
             found.add(begin, end);
         }
         begin = end + 1;
@@ -104,10 +57,11 @@ inline std::vector<TextSpan> text_lines(std::string_view text, std::string const
 /// LimitError.
 inline std::vector<TextSpan> json_records(std::string_view text, std::string const& name,
                                           DataSourceOptions const& options) {
-    auto const first = skip_json_space(text, 0);
-    if (first == text.size())
+    TextCursor cursor(text);
+    skip_json_space(cursor);
+    if (cursor.peek() == -1)
         throw FormatError(join(name, ": is empty; expected a list of records"));
-    if (text[first] == '[')
+    if (cursor.peek() == '[')
         return array_elements(text, name, options);
     auto spans = text_lines(text, name, options);
     if (!nlohmann::json::accept(spans.front().of(text)))
@@ -141,7 +95,7 @@ public:
 
 private:
     std::string_view text() const {
-        return detail::without_mark(
+        return without_mark(
             {reinterpret_cast<char const*>(file_.bytes().data()), file_.bytes().size()}, name_);
     }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -7,6 +9,7 @@
 
 #include <blip/core/error.hpp>
 #include <blip/io/json.hpp>
+#include <blip/io/list_text.hpp>
 #include <blip/train/record.hpp>
 #include <blip/train/record_source.hpp>
 

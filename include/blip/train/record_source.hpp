@@ -24,7 +24,7 @@ struct DataSourceOptions {
     std::filesystem::path pictures{};
     /// What each record must have; one without is broken.
     RecordNeeds needs{.pictures = 0};
-    std::uint64_t max_records = std::uint64_t{1} << 31;
+    std::uint64_t max_records = std::uint64_t{1} << 28;
     std::size_t max_record_bytes = std::size_t{1} << 20; ///< of one record's text
 };
 
@@ -167,13 +167,6 @@ inline TrainingRecord record_of(RecordFields const& fields, std::string where,
     return record;
 }
 
-/// `text` without a UTF-8 byte order mark at its beginning. Throws FormatError for UTF-16.
-inline std::string_view without_mark(std::string_view text, std::string const& name) {
-    if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF"))
-        throw FormatError(join(name, ": the text is UTF-16. Save it as UTF-8."));
-    return text.starts_with("\xEF\xBB\xBF") ? text.substr(3) : text;
-}
-
 /// Where records lie in a text.
 struct TextSpan {
     std::uint64_t begin = 0;
@@ -191,11 +184,11 @@ public:
     /// How messages call the record that comes next.
     std::string next_place() const { return join(name_, ", element ", spans.size() + 1); }
 
-    /// Throws LimitError once a record that began at `begin` is longer than allowed.
-    void check(std::size_t begin, std::size_t end, char const* hint) const {
-        if (end - begin > options_.max_record_bytes)
-            throw LimitError(
-                join(next_place(), ": longer than ", options_.max_record_bytes, " bytes; ", hint));
+    /// Throws LimitError once a record has more than the allowed `size`.
+    void check(std::size_t size, char const* hint) const {
+        auto const limit = std::min<std::size_t>(options_.max_record_bytes, UINT32_MAX);
+        if (size > limit)
+            throw LimitError(join(next_place(), ": longer than ", limit, " bytes; ", hint));
     }
 
     void add(std::size_t begin, std::size_t end) {
