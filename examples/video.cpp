@@ -15,96 +15,45 @@
 
 #include <CLI/CLI.hpp>
 
-#include <blip/backend/cpu/cpu.hpp>
-#include <blip/config/presets.hpp>
-#include <blip/models/video_question_answerer.hpp>
-#include <blip/models/video_retriever.hpp>
 #include <blip/vision/frames.hpp>
 
 #include "support/confidence.hpp"
 #include "support/interrupt.hpp"
 #include "support/job.hpp"
 #include "support/list_items.hpp"
-#include "support/model_choice.hpp"
+#include "video/model.hpp"
 
 namespace {
 
 using namespace support;
-using Texts = std::vector<std::string>;
-
-/// The sizes that were published for each of the two, and those of BLIP_MODELS.
-using MatchModels =
-    Served<blip::config::ModelList<blip::config::base<384>>, blip::config::built_in_matchers>;
-using AnswerModels = Served<blip::config::ModelList<blip::config::base<480>>,
-                            blip::config::built_in_question_answerers>;
+using namespace video;
 
 struct Arguments : CommonArguments {
     Texts texts, questions;
+    std::string texts_file, questions_file;
+    Texts candidates;
+    std::string candidates_file;
+    blip::RankOptions ranking;
+    int top = 1;
     std::size_t frames = 0;
 
-    bool asks() const { return !questions.empty(); }
+    bool asks() const { return !questions.empty() || !questions_file.empty(); }
+    bool ranks() const { return !candidates.empty(); }
     /// Frames of each clip: as in the paper, unless the user said.
     std::size_t sampled() const { return frames > 0 ? frames : asks() ? 16 : 8; }
-};
-
-/// A model that looks at clips; one of the two calls is there.
-struct VideoModel : AnyModel {
-    virtual std::vector<blip::Match> match(blip::Pixels const& frames, Texts const& texts) const {
-        static_cast<void>(frames), static_cast<void>(texts);
-        return {};
+    /// Answers to each question.
+    std::size_t results() const {
+        return std::min({static_cast<std::size_t>(top), std::max<std::size_t>(1, candidates.size()),
+                         static_cast<std::size_t>(ranking.keep)});
     }
-    virtual std::vector<std::vector<blip::Answer>> answer(blip::Pixels const& frames,
-                                                          Texts const& questions) const {
-        static_cast<void>(frames), static_cast<void>(questions);
-        return {};
-    }
-};
-
-struct MatchTypes {
-    static constexpr auto task = blip::Task::matching;
-    template <class C>
-    using model = blip::Matcher<C, blip::Cpu<float>>;
-
-    template <class C>
-    class loaded final : public LoadedAs<VideoModel, model<C>> {
-    public:
-        explicit loaded(model<C> matcher)
-            : LoadedAs<VideoModel, model<C>>(std::move(matcher)), clips_(this->model_) {}
-        std::vector<blip::Match> match(blip::Pixels const& frames,
-                                       Texts const& texts) const override {
-            return clips_.match(clips_.encode(frames, frames.shape()[0]).front(), texts);
-        }
-
-    private:
-        blip::VideoRetriever<C, blip::Cpu<float>> clips_;
-    };
-};
-
-struct AnswerTypes {
-    static constexpr auto task = blip::Task::question_answering;
-    template <class C>
-    using model = blip::QuestionAnswerer<C, blip::Cpu<float>>;
-
-    template <class C>
-    class loaded final : public LoadedAs<VideoModel, model<C>> {
-    public:
-        explicit loaded(model<C> answerer)
-            : LoadedAs<VideoModel, model<C>>(std::move(answerer)), clips_(this->model_) {}
-        std::vector<std::vector<blip::Answer>> answer(blip::Pixels const& frames,
-                                                      Texts const& questions) const override {
-            return clips_.answer(frames, frames.shape()[0], questions, {.attend_padding = false});
-        }
-
-    private:
-        blip::VideoQuestionAnswerer<C, blip::Cpu<float>> clips_;
-    };
 };
 
 Schema schema(Arguments const& a) {
     Schema schema;
     if (a.asks()) {
         schema.keys = {"path", "question"};
-        schema.columns = {"answer", "score", "log_probability"};
+        schema.columns = {"rank", "answer", "score", "log_probability"};
+        schema.entries = a.results();
         schema.title = "Answers about clips";
         schema.one = "question";
         schema.many = "questions";
@@ -126,8 +75,10 @@ std::string fixed(double value) {
 
 class VideoJob final : public Job {
 public:
-    VideoJob(Arguments const& arguments, VideoModel const& model)
-        : arguments_(arguments), model_(model) {}
+    VideoJob(Arguments const& arguments, Model const& model)
+        : arguments_(arguments), model_(model), ranking_(arguments.ranking) {
+        ranking_.results = static_cast<int>(arguments.results());
+    }
 
     std::vector<Key> keys(Item const& item) const override {
         if (!arguments_.asks())
@@ -163,6 +114,12 @@ public:
                 Texts questions;
                 for (auto const& record : work->records)
                     questions.push_back(record.key.back());
+                if (arguments_.ranks()) {
+                    auto const chosen = model_.rank(frames, questions, ranking_);
+                    for (std::size_t i = 0; i < chosen.size(); ++i)
+                        fill(work->records[i], chosen[i]);
+                    continue;
+                }
                 auto const answers = model_.answer(frames, questions);
                 for (std::size_t i = 0; i < answers.size(); ++i)
                     fill(work->records[i], answers[i].front());
@@ -179,9 +136,22 @@ private:
         record.members["score"] = answer.score;
         record.entries.push_back(
             {.text = answer.text,
-             .cells = {answer.text, number_text(answer.score), number_text(answer.log_probability)},
+             .cells = {"1", answer.text, number_text(answer.score),
+                       number_text(answer.log_probability)},
              .share = confidence(answer.token_log_probabilities),
              .hint = "mean probability of a token; log p " + number_text(answer.log_probability)});
+    }
+
+    static void fill(Record& record, std::vector<blip::ChosenAnswer> const& answers) {
+        record.members["answer"] = answers.front().text;
+        auto& list = record.members["answers"] = nlohmann::ordered_json::array();
+        for (auto const& answer : answers) {
+            list.push_back({{"text", answer.text}, {"score", answer.score}});
+            record.entries.push_back(
+                {.text = answer.text,
+                 .cells = {std::to_string(list.size()), answer.text, number_text(answer.score), ""},
+                 .note = "score " + number_text(answer.score)});
+        }
     }
 
     void fill(Record& record, std::vector<blip::Match> const& matches) const {
@@ -206,7 +176,8 @@ private:
     }
 
     Arguments const& arguments_;
-    VideoModel const& model_;
+    Model const& model_;
+    blip::RankOptions ranking_;
 };
 
 /// Every path is a clip: folders are not searched, they are clips of frames.
@@ -246,18 +217,41 @@ void add_options(CLI::App& app, Arguments& a) {
            "Frames of each clip, uniformly sampled (default: 8 for texts, 16 for questions, "
            "as in the paper)")
         ->check(silent(CLI::Range(1, 1 << 10)));
-    auto const take_all = [](CLI::Option* option) {
-        option->type_name("TEXT")->expected(1)->multi_option_policy(
-            CLI::MultiOptionPolicy::TakeAll);
-        return option;
+    std::string group = "Texts";
+    auto const texts = [&](char const* name, Texts& into, char const* what) {
+        return app.add_option(name, into, what)
+            ->type_name("TEXT")
+            ->expected(1)
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+            ->group(group);
     };
-    auto* text = take_all(
-        app.add_option("--text", a.texts, "A text to compare every clip with; may be given again"));
-    take_all(app.add_option("--question", a.questions,
-                            "Asked about every clip, with a model of question answering; may be "
-                            "given again"))
-        ->excludes(text);
+    auto const file = [&](char const* name, std::string& into, char const* what) {
+        return app.add_option(name, into, what)->type_name("FILE")->group(group);
+    };
+    auto* text = texts("--text", a.texts, "A text to compare every clip with; may be given again");
+    auto* text_file = file("--texts", a.texts_file, "The same from a file with a text a line");
+    auto* question = texts("--question", a.questions,
+                           "Asked about every clip, with a model of question answering; may be "
+                           "given again");
+    auto* question_file =
+        file("--questions", a.questions_file, "The same from a file with a question a line");
+    for (auto* one : {question, question_file})
+        one->excludes(text)->excludes(text_file);
+    auto* rank = file("--rank", a.candidates_file, "Choose answers from those in FILE, one a line")
+                     ->excludes(text)
+                     ->excludes(text_file);
+    app.add_option("--keep", a.ranking.keep, "Answers that are judged whole, of all in --rank")
+        ->capture_default_str()
+        ->check(silent(CLI::Range(1, 1 << 20)))
+        ->needs(rank)
+        ->group(group);
+    app.add_option("--top", a.top, "Answers of --rank to each question, best first")
+        ->capture_default_str()
+        ->check(silent(CLI::Range(1, 1024)))
+        ->needs(rank)
+        ->group(group);
     add_output_options(app, a);
+    add_random_model_options(app, a);
     app.footer(
         R"(Text output is a line for each result: clip, then probability, cosine and text; or clip, question
 and answer.
@@ -266,6 +260,8 @@ Examples:
   video blip-retrieval clip.gif --text "a dog runs" --text "a car turns"
   video blip-vqa frames --question "what is the man doing?" --frames 8
   video blip-vqa @clips.txt --question "who is there?" --output answers.jsonl --html answers.html
+  video blip-vqa clip.gif --question "what happens?" --rank answers.txt --top 3
+  video --random-model untrained --size large
 
 Exit status: 0 when every clip was looked at, 1 when some could not be read, 2 when nothing could
 be done, 130 after Ctrl-C.)");
@@ -275,20 +271,32 @@ RecordedOptions recorded(Arguments const& a) {
     auto all = a.recorded();
     all.add("--text", a.texts);
     all.add("--question", a.questions);
+    all.add("--rank", a.candidates);
+    all.add("--keep", a.ranking.keep);
+    all.add("--top", a.top);
     all.add("--frames", a.sampled());
     return all;
 }
 
-int video(Arguments& a) {
+int run(Arguments& a) {
     a.check_run();
     if (a.paths.empty())
         throw UsageError("CLIP is missing: name folders of frames, animations or video files");
+    for (auto const& [path, into] :
+         {std::pair(&a.texts_file, &a.texts), std::pair(&a.questions_file, &a.questions),
+          std::pair(&a.candidates_file, &a.candidates)})
+        if (!path->empty())
+            for (auto& line : read_texts(*path))
+                into->push_back(std::move(line));
     if (a.texts.empty() && !a.asks())
         throw UsageError("nothing to do: give --text \"...\" or --question \"...\"");
+    if (a.ranks() && !a.asks())
+        throw UsageError("--rank says what answers there are; ask with --question \"...\"");
     // Frames of a clip fill a batch by themselves.
     a.batch = 1;
-    auto const model = a.asks() ? load_model<VideoModel, AnswerModels, AnswerTypes>("video", a)
-                                : load_model<VideoModel, MatchModels, MatchTypes>("video", a);
+    auto const model = a.asks() ? load_answerer(a) : load_matcher(a);
+    if (a.ranks())
+        model->set_candidates(a.candidates);
     VideoJob job(a, *model);
     Clips clips(a.paths);
     return run_job(job, clips, a, schema(a), recorded(a),
@@ -308,7 +316,12 @@ int main(int count, char** values) {
     if (auto const* status = parse_arguments(app, count, values))
         return *status;
     return run_program("video", [&] {
+        if (!arguments.random_model.empty()) {
+            arguments.check_random_model();
+            return arguments.asks() ? write_random_answerer(arguments)
+                                    : write_random_matcher(arguments);
+        }
         catch_interrupts();
-        return video(arguments);
+        return run(arguments);
     });
 }
