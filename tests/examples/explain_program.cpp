@@ -13,8 +13,6 @@
 #include <blip/model/golden_cases.hpp>
 #include <blip/vision/read_image.hpp>
 
-#if BLIP_HAS_GOLDEN_ITM
-
 namespace {
 
 using namespace program_test;
@@ -22,16 +20,83 @@ using nlohmann::json;
 
 std::string const model = std::string(BLIP_GOLDEN_DIR) + "/itm";
 
-Result run(Folder const& folder, Words words) {
+[[maybe_unused]] Result run(Folder const& folder, Words words) {
     return program_test::run(BLIP_EXPLAIN_PROGRAM, folder, std::move(words));
 }
 
-std::string stem_of(std::string const& path) {
+[[maybe_unused]] std::string stem_of(std::string const& path) {
     return std::filesystem::path(path).stem().string();
+}
+
+/// Checks a record of a text that the model wrote and all its files.
+[[maybe_unused]] void check_generated(json const& record, std::string const& name) {
+    auto const numbers = json::parse(read(record["numbers"].get<std::string>()));
+    CHECK(numbers[name] == record[name]);
+    auto const& words = record["words"];
+    REQUIRE(numbers["words"].size() == words.size());
+    double sum = 0;
+    std::string text;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        CHECK(fs::exists(words[i]["overlay"].get<std::string>()));
+        CHECK(numbers["words"][i]["word"] == words[i]["word"]);
+        CHECK(numbers["words"][i]["map"].size() == numbers["all_words"].size());
+        sum += numbers["words"][i]["log_probability"].get<double>();
+        text += words[i]["word"].get<std::string>();
+    }
+    CHECK(sum <= 0);
+    // Its words are the text's.
+    std::string letters = record[name].get<std::string>();
+    std::erase(letters, ' ');
+    CHECK(letters.ends_with(text));
+    CHECK(fs::exists(record["overlay"].get<std::string>()));
 }
 
 } // namespace
 
+#if BLIP_HAS_GOLDEN_HF_CAPTION
+TEST_CASE("explain shows what the words of a caption drew on", "[golden]") {
+    Folder const folder;
+    auto const all = pictures();
+    auto const captioner = std::string(BLIP_GOLDEN_DIR) + "/hf_caption";
+    auto const page = folder / "page.html", output = folder / "o.jsonl";
+    auto const result = run(folder, {captioner, all[0], all[1], "--caption", "--folder",
+                                     folder / "maps", "--html", page, "--output", output});
+    INFO(result.error);
+    CHECK(result.status == 0);
+    auto const lines = lines_of(read(output));
+    REQUIRE(lines.size() == 2);
+    std::size_t figures = 0;
+    for (auto const& line : lines) {
+        auto const record = json::parse(line);
+        check_generated(record, "caption");
+        figures += 1 + record["words"].size();
+    }
+    auto const html = read(page);
+    std::size_t shown = 0;
+    for (auto at = html.find("<figure>"); at != html.npos; at = html.find("<figure>", at + 1))
+        ++shown;
+    CHECK(shown == figures);
+}
+#endif
+
+#if BLIP_HAS_GOLDEN_VQA
+TEST_CASE("explain shows what the words of an answer drew on", "[golden]") {
+    Folder const folder;
+    auto const all = pictures();
+    auto const answerer = std::string(BLIP_GOLDEN_DIR) + "/vqa";
+    auto const result = run(folder, {answerer, all[0], "--question", "what is it?", "--question",
+                                     "a dog?", "--folder", folder / "maps", "--format", "jsonl"});
+    INFO(result.error);
+    CHECK(result.status == 0);
+    auto const lines = lines_of(result.out);
+    REQUIRE(lines.size() == 2);
+    for (auto const& line : lines)
+        check_generated(json::parse(line), "answer");
+    CHECK(json::parse(lines[1])["question"] == "a dog?");
+}
+#endif
+
+#if BLIP_HAS_GOLDEN_ITM
 TEST_CASE("explain writes pictures and numbers for every text and word", "[golden]") {
     Folder const folder;
     auto const all = pictures();
@@ -105,6 +170,8 @@ TEST_CASE("mistakes of explain end with status 2 and say what to do", "[golden]"
     std::ofstream(folder / "file") << "x";
     check({}, "MODEL is missing");
     check({model, picture}, "no text");
+    check({model, picture, "--text", "a", "--caption"}, "--caption");
+    check({model, picture, "--caption", "--folder", folder / "m"}, "`match`");
     check({model, picture, "--text", "a"}, "--folder");
     check({model, picture, "--text", "a", "--folder", folder / "file"}, "cannot be made a folder");
     check({model, folder.path.string(), "--text", "a", "--folder", folder / "m"},

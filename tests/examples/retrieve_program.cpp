@@ -96,6 +96,60 @@ TEST_CASE("ranking again agrees with and without stored states, at once or later
     }
 }
 
+TEST_CASE("texts are indexed, found by pictures and texts, and ranked again", "[golden]") {
+    Folder const folder;
+    std::ofstream(folder / "captions.txt") << "a cat\na dog on a beach\n\xff\nthe rocket starts\n";
+    std::ofstream(folder / "more.txt") << "a cat\ncoffee\n";
+    auto const index = folder / "t.index", output = folder / "o.jsonl", first = pictures()[0];
+    auto const made =
+        run(folder, {"index", model, "--texts", folder / "captions.txt", "--output", index});
+    INFO(made.error);
+    CHECK(made.status == 1); // one is no UTF-8
+    CHECK(made.error.find("3 texts added") != std::string::npos);
+    auto const more = run(
+        folder, {"index", model, "--texts", folder / "more.txt", "--output", index, "--append"});
+    CHECK(more.error.find("1 texts added, 4 in all") != std::string::npos);
+    // A text is closest to itself.
+    auto const self =
+        run(folder, {"query", model, index, "--text", "coffee", "--top", "1", "--format", "jsonl"});
+    CHECK(json::parse(self.out)["hits"].at(0)["text"] == "coffee");
+    Words const query{"query", model, index, "--image", first, "--image", pictures()[1]};
+    CHECK(run(folder, query + Words{"--output", output}).status == 0);
+    auto const ranked = run(folder, query + Words{"--rerank", "4", "--format", "jsonl"});
+    CHECK(ranked.status == 0);
+    auto const later = run(folder, {"rerank", model, index, output, "--format", "jsonl"});
+    CHECK(later.out == ranked.out);
+    auto const hits = json::parse(lines_of(later.out).front())["hits"];
+    REQUIRE(hits.size() == 4);
+    for (std::size_t i = 1; i < 4; ++i)
+        CHECK(hits[i]["score"].get<double>() <= hits[i - 1]["score"].get<double>());
+    check_mistake(BLIP_RETRIEVE_PROGRAM, {"query", model, index, "--text", "a", "--rerank", "2"},
+                  "--rerank");
+    check_mistake(BLIP_RETRIEVE_PROGRAM,
+                  {"index", model, photos, "--texts", "a", "--output", folder / "x"}, "--texts");
+}
+
+TEST_CASE("ranking again is continued where it was stopped", "[golden]") {
+    Folder const folder;
+    auto const index = folder / "p.index", found = folder / "f.jsonl", output = folder / "o.jsonl";
+    REQUIRE(run(folder, {"index", model, photos, "--output", index}).status == 0);
+    REQUIRE(
+        run(folder, Words{"query", model, index, "--top", "3", "--output", found} + texts).status ==
+        0);
+    Words const words{"rerank", model, index, found, "--output", output};
+    REQUIRE(run(folder, words).status == 0);
+    auto const whole = read(output);
+    REQUIRE(lines_of(whole).size() == 2);
+    for (std::size_t part = 0; part <= 4; ++part) {
+        std::ofstream(output, std::ios::binary) << whole.substr(0, whole.size() * part / 4);
+        CHECK(run(folder, words + Words{"--resume"}).status == 0);
+        CHECK(read(output) == whole);
+    }
+    check_mistake(BLIP_RETRIEVE_PROGRAM,
+                  {"rerank", model, index, found, "--output", folder / "o.csv", "--resume"},
+                  "jsonl");
+}
+
 TEST_CASE("retrieve shows a page and says what it could not use", "[golden]") {
     Folder const folder;
     std::ofstream(folder / "bad.png") << "no picture";

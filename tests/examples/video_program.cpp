@@ -80,6 +80,8 @@ TEST_CASE("mistakes of video end with status 2 and say what to do", "[golden]") 
     check({golden + "/itm", clip}, "--question");
     check({golden + "/itm", clip, "--question", "a"}, "`match`");
     check({golden + "/itm", clip, "--text", "a", "--question", "a"}, "--question");
+    check({golden + "/itm", clip, "--text", "a", "--rank", "answers.txt"}, "--rank");
+    check({golden + "/itm", clip, "--question", "a", "--top", "2"}, "--rank");
     check({folder / "none", clip, "--text", "a"}, "no such model folder");
     CHECK(run(folder, {"--help"}).status == 0);
 }
@@ -97,6 +99,31 @@ TEST_CASE("video answers questions about clips", "[golden]") {
     REQUIRE(lines.size() == 2);
     CHECK(lines[0].starts_with(clip + "\twhat is it?\t"));
     CHECK(lines[1].starts_with(clip + "\ta dog?\t"));
+}
+
+TEST_CASE("video ranks a list of answers", "[golden]") {
+    Folder const folder;
+    auto const clip = make_clip(folder), output = folder / "o.jsonl";
+    std::ofstream(folder / "answers.txt") << "yes\nno\na cat\ntwo dogs\n";
+    Words const words{golden + "/vqa", clip, "--question", "what is it?",
+                      "--frames",      "3",  "--rank",     folder / "answers.txt",
+                      "--top",         "3"};
+    auto const result = run(folder, words + Words{"--output", output});
+    INFO(result.error);
+    CHECK(result.status == 0);
+    auto const record = json::parse(read(output));
+    auto const answers = record["answers"];
+    REQUIRE(answers.size() == 3);
+    CHECK(record["answer"] == answers[0]["text"]);
+    for (std::size_t i = 1; i < 3; ++i)
+        CHECK(answers[i - 1]["score"].get<double>() >= answers[i]["score"].get<double>());
+    auto const text = lines_of(run(folder, words).out);
+    REQUIRE(text.size() == 3);
+    CHECK(text[0] == clip + "\twhat is it?\t" + answers[0]["text"].get<std::string>());
+    auto const rows = lines_of(run(folder, words + Words{"--format", "csv"}).out);
+    CHECK(rows.size() == 4);
+    // More answers than there are cannot be had.
+    CHECK(lines_of(run(folder, words + Words{"--keep", "2"}).out).size() == 2);
 }
 #endif
 

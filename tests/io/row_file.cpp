@@ -3,9 +3,14 @@
 #include <blip/io/row_file_writer.hpp>
 #include <io/files.hpp>
 
+#include <atomic>
+#include <barrier>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <numeric>
+#include <optional>
+#include <thread>
 
 namespace {
 
@@ -178,6 +183,46 @@ TEST_CASE("a mapped file keeps its rows while others append") {
     writer.append(std::span<float const>(file.both.values).first(5), names(1, "late"));
     CHECK(content(before.view()) == file.both);
     CHECK(RowFile(file.path).rows() == 12);
+}
+
+TEST_CASE("a file never becomes shorter under those who have mapped it") {
+    TwoAppends const file;
+    auto const size = std::filesystem::file_size(file.path);
+    RowFile const before(file.path);
+    RowFileWriter writer(file.path, vectors_of(5));
+    writer.keep(7);
+    CHECK(content(before.view()) == file.both);
+    CHECK(std::filesystem::file_size(file.path) == size);
+    writer.append(std::span<float const>(file.both.values).first(5), names(1, "late"));
+    CHECK(std::filesystem::file_size(file.path) >= size);
+    CHECK(RowFile(file.path).rows() == 8);
+}
+
+TEST_CASE("of programs that start to write one file together, one writes") {
+    TwoAppends const file;
+    for (int round = 0; round < 20; ++round) {
+        auto const path = file.folder / ("together" + std::to_string(round));
+        std::barrier start(4), end(4);
+        std::atomic<int> writers = 0;
+        {
+            std::vector<std::jthread> threads;
+            for (int i = 0; i < 4; ++i)
+                threads.emplace_back([&] {
+                    std::optional<RowFileWriter> writer;
+                    start.arrive_and_wait();
+                    try {
+                        writer.emplace(path, vectors_of(5));
+                        writer->append(std::span<float const>(file.both.values).first(5),
+                                       names(1, "mine"));
+                        ++writers;
+                    } catch (FileError const&) {
+                    }
+                    end.arrive_and_wait();
+                });
+        }
+        CHECK(writers == 1);
+        CHECK(RowFile(path).rows() == 1);
+    }
 }
 
 TEST_CASE("two programs do not append to one file") {

@@ -132,6 +132,17 @@ TEST_CASE("a checkpoint for one picture starts a model of two as in the authors'
     using Network = PairNetwork<C, B>;
     test::Bench<B> bench;
     auto open = [](char const* file) { return TensorFile::open(test::golden_file(name, file)); };
+    // The pickled checkpoint is read as what it was recorded to hold.
+    auto const pickled = open("single_image.pth"), recorded = open("single_image.safetensors");
+    CHECK(pickled.tensors().size() == recorded.tensors().size());
+    for (auto const& tensor : recorded.tensors()) {
+        INFO(tensor.name);
+        auto const* const same = pickled.find(tensor.name);
+        REQUIRE(same != nullptr);
+        CHECK(same->shape == tensor.shape);
+        if (is_floating(tensor.type))
+            CHECK(same->template values<double>() == tensor.template values<double>());
+    }
     Weights<Network> weights(bench.engine);
     load_weights(weights, bench.engine, open("before_loading.safetensors"));
     check_holds(weights, bench, GoldenTensors(name, "before_loading.safetensors"));

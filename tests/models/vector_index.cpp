@@ -4,7 +4,9 @@
 #include <blip/models/vector_index.hpp>
 #include <io/files.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <thread>
 
@@ -187,6 +189,38 @@ TEST_CASE("an index says what is wrong with its input") {
     CHECK_NOTHROW(VectorIndex::open(folder / "index"));
     CHECK(contains(message_of<FormatError>([&] { VectorIndex::load(folder / "index"); }),
                    "numbers are damaged"));
+}
+
+TEST_CASE("a mapped row that holds no numbers is found by nobody and disturbs nobody") {
+    TemporaryFolder const folder;
+    auto const vectors = random_vectors(40, 4, 3);
+    auto spoiled = vectors;
+    spoiled[4 * 5] = std::nanf("");
+    spoiled[4 * 11 + 2] = std::numeric_limits<float>::infinity();
+    spoiled[4 * 17 + 3] = -std::numeric_limits<float>::infinity();
+    {
+        RowFileWriter writer(folder / "index", layout(4));
+        writer.append(std::span<float const>(spoiled), numbered(0, 40));
+    }
+    auto const index = VectorIndex::open(folder / "index");
+    std::vector<float> const queries{1, -1, 1, 1, 0, 1, 2, -3};
+    auto const found = index.search(queries, 40),
+               right = index_of(vectors, 4, 40).search(queries, 40);
+    for (std::size_t q = 0; q < 2; ++q) {
+        std::vector<Neighbour> expected;
+        for (auto const& one : right[q])
+            if (one.row != 5 && one.row != 11 && one.row != 17)
+                expected.push_back(one);
+        CHECK(found[q] == expected);
+    }
+    CHECK_THROWS_AS(VectorIndex::load(folder / "index"), ArgumentError);
+    // As neighbours they come last, in the order of their rows.
+    std::vector<Neighbour> some{{1, std::nanf("")}, {0, std::nanf("")}, {2, -1}, {3, 1}};
+    std::sort(some.begin(), some.end());
+    CHECK(some[0].row == 3);
+    CHECK(some[1].row == 2);
+    CHECK(some[2].row == 0);
+    CHECK(some[3].row == 1);
 }
 
 TEST_CASE("many threads may search one index") {

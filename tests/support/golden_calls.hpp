@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <blip/generate/search_rules.hpp>
@@ -58,14 +59,26 @@ inline std::vector<int> padded(std::vector<int> ids, std::size_t length, int fil
     return ids;
 }
 
-/// Compares the first text of every item with a call of the authors' release.
+/// Whether backend B has to find the ids of a recorded call: in double always, in float where the
+/// reference's own float32 run does too. Where it has not, texts are compared as far as ids agree.
+template <class B>
+bool decides_ids(nlohmann::json const& call) {
+    return std::is_same_v<typename B::scalar, double> ||
+           call.value("float32_run_gives_same_ids", true);
+}
+
+/// Compares the first text of every item with a call of the authors' release. `decided`: see
+/// decides_ids.
 template <class Texts>
-void check_authors_texts(Texts const& texts, nlohmann::json const& call, int pad,
-                         double tolerance) {
+void check_authors_texts(Texts const& texts, nlohmann::json const& call, int pad, double tolerance,
+                         bool decided) {
     REQUIRE(texts.size() == call["ids"].size());
     for (std::size_t i = 0; i < texts.size(); ++i) {
         auto const wanted = call["ids"][i].get<std::vector<int>>();
-        CHECK(padded(texts[i].front().ids, wanted.size(), pad) == wanted);
+        auto const ids = padded(texts[i].front().ids, wanted.size(), pad);
+        if (!decided && ids != wanted)
+            continue;
+        CHECK(ids == wanted);
         CHECK(texts[i].front().text == call["text"][i].get<std::string>());
         if (call.contains("score"))
             CHECK(texts[i].front().score ==
@@ -75,7 +88,8 @@ void check_authors_texts(Texts const& texts, nlohmann::json const& call, int pad
 
 /// Compares all texts of every item with the finished hypotheses of a call.
 template <class Texts>
-void check_hypotheses(Texts const& texts, nlohmann::json const& call, double tolerance) {
+void check_hypotheses(Texts const& texts, nlohmann::json const& call, double tolerance,
+                      bool decided) {
     for (std::size_t i = 0; i < texts.size(); ++i) {
         auto const& list = call["finished_hypotheses"][i];
         REQUIRE(texts[i].size() == list.size());
@@ -83,7 +97,10 @@ void check_hypotheses(Texts const& texts, nlohmann::json const& call, double tol
             auto ids = texts[i][k].ids;
             if (texts[i][k].finished)
                 ids.pop_back();
-            CHECK(ids == list[k]["ids"].template get<std::vector<int>>());
+            auto const wanted = list[k]["ids"].template get<std::vector<int>>();
+            if (!decided && ids != wanted)
+                break;
+            CHECK(ids == wanted);
             CHECK(texts[i][k].score ==
                   Approx(list[k]["score"].template get<double>()).epsilon(tolerance));
         }
@@ -93,12 +110,16 @@ void check_hypotheses(Texts const& texts, nlohmann::json const& call, double tol
 /// Compares the first text of every item with a call of transformers, whose beam search fills with
 /// [SEP] where the pad id is 0.
 template <class Texts>
-void check_port_texts(Texts const& texts, nlohmann::json const& call, int beams, int pad, int sep) {
+void check_port_texts(Texts const& texts, nlohmann::json const& call, int beams, int pad, int sep,
+                      bool decided) {
     REQUIRE(texts.size() == call["sequences"].size());
     int const fill = beams > 1 && pad == 0 ? sep : pad;
     for (std::size_t i = 0; i < texts.size(); ++i) {
         auto const wanted = call["sequences"][i].get<std::vector<int>>();
-        CHECK(padded(texts[i].front().ids, wanted.size(), fill) == wanted);
+        auto const ids = padded(texts[i].front().ids, wanted.size(), fill);
+        if (!decided && ids != wanted)
+            continue;
+        CHECK(ids == wanted);
         CHECK(texts[i].front().text == call["text_skip_special"][i].get<std::string>());
         if (call.contains("sequences_scores_float32"))
             CHECK(texts[i].front().score ==

@@ -89,6 +89,22 @@ TEST_CASE("the blur is a Gaussian of two percent of the longer side") {
         CHECK(value == Approx(4));
 }
 
+TEST_CASE("a map over a very large picture is that over a smaller one, enlarged") {
+    auto const map = map_of(6, 8, [](auto y, auto x) { return random_uniform({y, x}, 1); });
+    std::size_t const side = detail::longest_blurred;
+    auto const large = spread_map(map, {3 * side / 2, 2 * side});
+    auto const small = spread_map(map, {3 * side / 4, side});
+    REQUIRE(large.shape()[0] == 3 * side / 2);
+    REQUIRE(large.shape()[1] == 2 * side);
+    float worst = 0;
+    for (std::size_t y = 0; y < large.shape()[0]; ++y)
+        for (std::size_t x = 0; x < large.shape()[1]; ++x)
+            worst = std::max(worst, std::abs(large(y, x) - small(y / 2, x / 2)));
+    CHECK(worst < 5e-3f);
+    // A strip keeps one row.
+    CHECK(spread_map(map, {1, 3 * side}).size() == 3 * side);
+}
+
 TEST_CASE("an overlay leaves what the map leaves and colours the rest") {
     auto const image = grey(30, 50);
     CHECK((overlay(image, map_of(3, 3, [](auto, auto) { return 0.3; })) == image));

@@ -18,6 +18,8 @@
 
 #if BLIP_HAS_POSIX_FILES
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #endif
 
 namespace blip {
@@ -132,24 +134,26 @@ void write_row_file(std::filesystem::path const& path, RowLayout const& layout,
     writer.commit();
 }
 
-/// Appends rows to a row file while others may read it. A program that is killed leaves the file as
-/// the last finished append() left it. One writer at a time: a second is refused.
+/// Appends rows to a row file while others may read it: it never becomes shorter. A program that is
+/// killed leaves the file as the last finished append() left it. One writer at a time: a second is
+/// refused, also when both start together and there is no file yet.
 class RowFileWriter {
 public:
     /// Opens `path`, or creates it with no rows. Throws FileError, FormatError, and ArgumentError
     /// when the file has another layout or is of another model.
     RowFileWriter(std::filesystem::path path, RowLayout layout)
         : path_(std::move(path)), layout_(layout) {
-        std::error_code ignored;
-        if (!std::filesystem::exists(path_, ignored))
-            write_row_file(path_, layout_, {}, std::vector<std::string>{});
-        stream_.reset(std::fopen(path_.string().c_str(), "r+b"));
-        if (!stream_)
-            detail::throw_write_error(path_, "append to");
+        do {
+            create();
+            stream_.reset(std::fopen(path_.string().c_str(), "r+b"));
+            if (!stream_)
+                detail::throw_write_error(path_, "append to");
 #if BLIP_HAS_POSIX_FILES
-        if (::flock(::fileno(stream_.get()), LOCK_EX | LOCK_NB) != 0)
-            throw FileError(join(path_.string(), ": another program is appending to this file"));
+            if (::flock(::fileno(stream_.get()), LOCK_EX | LOCK_NB) != 0)
+                throw FileError(
+                    join(path_.string(), ": another program is appending to this file"));
 #endif
+        } while (!is_in_place());
         RowFile const file(path_);
         if (file.layout() != layout_)
             throw ArgumentError(join(path_.string(), ": holds ", describe(file.layout()),
@@ -186,12 +190,13 @@ public:
             detail::to_line(commit_.end + detail::row_segment_bytes + numbers.size());
         detail::RowCommit const next{commit_.number + 1, detail::to_line(middle + table.size()),
                                      commit_.segments + 1, commit_.rows + rows};
-        // What an interrupted append left behind the end goes first; then zeros fill the gaps.
-        resize(commit_.end);
-        resize(next.end);
+        // Over what an interrupted append may have left behind the end.
         write(commit_.end, head);
-        write(commit_.end + detail::row_segment_bytes, numbers);
+        auto const numbers_begin = commit_.end + detail::row_segment_bytes;
+        write(numbers_begin, numbers);
+        write_zeros(numbers_begin + numbers.size(), middle);
         write(middle, table);
+        write_zeros(middle + table.size(), next.end);
         detail::flush_to_disk(stream_.get(), path_);
         before_ = commit_.rows;
         write_commit(next);
@@ -203,8 +208,9 @@ public:
     }
 
     /// Drops what follows the first `rows` rows, which must be where an append() ended: for two
-    /// files that are written together when a program was killed between the two. Throws FileError
-    /// and ArgumentError.
+    /// files that are written together when a program was killed between the two. Who has them
+    /// mapped sees other rows in their place after the next append. Throws FileError and
+    /// ArgumentError.
     void keep(std::uint64_t rows) {
         RowFile const file(path_);
         detail::RowCommit next{.number = commit_.number + 1};
@@ -242,11 +248,45 @@ private:
         commit_ = next;
     }
 
-    void resize(std::uint64_t size) {
+    /// Makes a file of no rows unless there is a file. Of two programs that do so at a time one
+    /// makes it, and both go on with the same.
+    void create() const {
         std::error_code problem;
-        std::filesystem::resize_file(path_, size, problem);
-        if (problem)
-            throw FileError(join("cannot append to ", path_.string(), ": ", problem.message()));
+        if (std::filesystem::exists(path_, problem))
+            return;
+        auto own = path_;
+        std::uint64_t const address = reinterpret_cast<std::uintptr_t>(this);
+#if BLIP_HAS_POSIX_FILES
+        own += join(".", ::getpid(), "-", address, ".new");
+#else
+        own += join(".", address, ".new");
+#endif
+        write_row_file(own, layout_, {}, std::vector<std::string>{});
+        // A link is refused where the name is taken; a move would replace the other's file.
+        std::filesystem::create_hard_link(own, path_, problem);
+        std::error_code ignored;
+        if (problem && !std::filesystem::exists(path_, ignored))
+            std::filesystem::rename(own, path_, problem); // a file system without links
+        std::filesystem::remove(own, ignored);
+        if (problem && !std::filesystem::exists(path_, ignored))
+            throw FileError(join("cannot make ", path_.string(), ": ", problem.message()));
+    }
+
+    /// Whether the file that was opened and locked is still the one of that name.
+    bool is_in_place() const {
+#if BLIP_HAS_POSIX_FILES
+        struct stat opened {
+        }, named{};
+        return ::fstat(::fileno(stream_.get()), &opened) == 0 &&
+               ::stat(path_.string().c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+               opened.st_dev == named.st_dev;
+#else
+        return true;
+#endif
+    }
+
+    void write_zeros(std::uint64_t begin, std::uint64_t end) {
+        write(begin, std::vector<std::byte>(static_cast<std::size_t>(end - begin)));
     }
 
     void write(std::uint64_t place, std::span<std::byte const> bytes) {

@@ -22,6 +22,7 @@
 #include <faiss/IndexIVFFlat.h>
 #include <faiss/impl/io.h>
 #include <faiss/index_io.h>
+#include <faiss/invlists/InvertedLists.h>
 
 #include <blip/core/random.hpp>
 #include <blip/io/mapped_file.hpp>
@@ -85,7 +86,9 @@ public:
     }
 
     /// Reads what save() wrote. Throws FileError; FormatError when it is damaged;
-    /// CheckpointError when it was built from another index.
+    /// CheckpointError when it was built from another index. A checksum guards against accidents,
+    /// not against intent: faiss allocates what the file says before it reads it, so open only
+    /// files that you built.
     static ApproximateIndex open(std::filesystem::path const& path, VectorIndex const& index) {
         MappedFile const file(path);
         auto const bytes = file.bytes();
@@ -113,6 +116,9 @@ public:
             if (cells == nullptr || static_cast<std::size_t>(cells->d) != index.width() ||
                 static_cast<std::size_t>(cells->ntotal) != result.rows_)
                 throw FormatError(join(path.string(), ": is no index of such vectors"));
+            if (!is_sound(*cells, result.rows_))
+                throw FormatError(join(path.string(), ": its cells contradict one another; build "
+                                                      "it again"));
             static_cast<void>(read.release());
             result.cells_.reset(cells);
             return std::move(result);
@@ -178,7 +184,9 @@ public:
                 Neighbour one{rows[i], 0};
                 detail::dot_products(index_->vector(rows[i]).data(), 1,
                                      queries.subspan(q * width, width), width, &one.similarity, 1);
-                found[q].push_back(one);
+                // As exact search: a damaged row is no neighbour of anything.
+                if (std::isfinite(one.similarity))
+                    found[q].push_back(one);
             }
             std::sort(found[q].begin(), found[q].end());
             found[q].resize(std::min(found[q].size(), top));
@@ -212,6 +220,37 @@ private:
             return count;
         }
     };
+
+    /// Whether search stays within what was read: centres as wide as the vectors, a list for each,
+    /// every row in one list and named once.
+    static bool is_sound(faiss::IndexIVFFlat const& cells, std::size_t rows) {
+        auto const* const centres = dynamic_cast<faiss::IndexFlat const*>(cells.quantizer);
+        auto const* const lists = dynamic_cast<faiss::ArrayInvertedLists const*>(cells.invlists);
+        auto const width = static_cast<std::size_t>(cells.d);
+        if (centres == nullptr || lists == nullptr || !cells.is_trained ||
+            cells.metric_type != faiss::METRIC_INNER_PRODUCT ||
+            centres->metric_type != faiss::METRIC_INNER_PRODUCT || centres->d != cells.d ||
+            static_cast<std::size_t>(centres->ntotal) != cells.nlist ||
+            centres->codes.size() != cells.nlist * width * sizeof(float) || cells.nprobe < 1 ||
+            cells.nprobe > cells.nlist || lists->nlist != cells.nlist ||
+            lists->ids.size() != cells.nlist || lists->codes.size() != cells.nlist ||
+            lists->code_size != width * sizeof(float) || cells.code_size != lists->code_size)
+            return false;
+        std::vector<bool> seen(rows);
+        std::size_t count = 0;
+        for (std::size_t list = 0; list < cells.nlist; ++list) {
+            if (lists->codes[list].size() != lists->ids[list].size() * lists->code_size)
+                return false;
+            for (auto const id : lists->ids[list]) {
+                if (id < 0 || static_cast<std::size_t>(id) >= rows ||
+                    seen[static_cast<std::size_t>(id)])
+                    return false;
+                seen[static_cast<std::size_t>(id)] = true;
+                ++count;
+            }
+        }
+        return count == rows;
+    }
 
     explicit ApproximateIndex(VectorIndex const& index) : index_(&index), rows_(index.size()) {}
 

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <span>
 #include <thread>
 #include <vector>
@@ -25,9 +27,13 @@ struct Neighbour {
     std::int64_t row = 0;
     float similarity = 0;
 
-    /// Best first; of equal similarities the lower row.
+    /// Best first; of equal similarities the lower row. What is no number comes last.
     friend bool operator<(Neighbour const& a, Neighbour const& b) {
-        return a.similarity != b.similarity ? a.similarity > b.similarity : a.row < b.row;
+        bool const number_a = a.similarity == a.similarity, number_b = b.similarity == b.similarity;
+        if (number_a != number_b)
+            return number_a;
+        return number_a && a.similarity != b.similarity ? a.similarity > b.similarity
+                                                        : a.row < b.row;
     }
     friend bool operator==(Neighbour const&, Neighbour const&) = default;
 };
@@ -109,7 +115,8 @@ void on_threads(std::size_t threads, Function const& function) {
 /// The `top` rows of `blocks` with the largest products with each of `queries`, [n, width], best
 /// first; fewer where there are fewer. The result depends neither on `threads` (0: as many as the
 /// hardware has) nor on how the rows are cut into blocks. Reads every vector once for each 64
-/// queries; nothing is copied. Throws ArgumentError.
+/// queries; nothing is copied. Rows whose product is no finite number are not found. Throws
+/// ArgumentError.
 inline std::vector<std::vector<Neighbour>> exact_search(std::span<VectorBlock const> blocks,
                                                         std::size_t width,
                                                         std::span<float const> queries,
@@ -148,8 +155,15 @@ inline std::vector<std::vector<Neighbour>> exact_search(std::span<VectorBlock co
                 auto const& piece = pieces[i];
                 detail::dot_products(piece.data, piece.rows, group, width, products.data(),
                                      most_rows);
-                for (std::size_t q = 0; q < some; ++q)
-                    best[q].offer({products.data() + q * most_rows, piece.rows}, 0, piece.first);
+                for (std::size_t q = 0; q < some; ++q) {
+                    std::span const mine(products.data() + q * most_rows, piece.rows);
+                    // A row that holds infinity, of a damaged file, is near to nothing.
+                    for (float& product : mine)
+                        product = std::abs(product) <= std::numeric_limits<float>::max()
+                                      ? product
+                                      : -std::numeric_limits<float>::infinity();
+                    best[q].offer(mine, 0, piece.first);
+                }
             }
             parts[part].resize(some);
             for (std::size_t q = 0; q < some; ++q)

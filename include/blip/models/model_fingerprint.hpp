@@ -11,9 +11,9 @@
 namespace blip {
 
 /// A number that tells models apart whose vectors must not be mixed: of the sizes, of how pictures
-/// are prepared, and of every bias, scale and position table. Training changes those in every step,
-/// and they are few, so that it takes milliseconds. The same for every backend that keeps float32
-/// exactly, whatever file the model came from.
+/// are prepared, of the epsilons, and of every bias, scale and position table. Training changes
+/// those in every step, and they are few, so that it takes milliseconds. The same for every backend
+/// that keeps float32 exactly, whatever file the model came from.
 template <class Network>
 std::uint64_t model_fingerprint(LoadedModel<Network> const& model) {
     using B = typename Network::backend;
@@ -26,6 +26,11 @@ std::uint64_t model_fingerprint(LoadedModel<Network> const& model) {
     for (std::size_t channel = 0; channel < 3; ++channel) {
         take(std::bit_cast<std::uint32_t>(model.preprocess.mean[channel]));
         take(std::bit_cast<std::uint32_t>(model.preprocess.std[channel]));
+    }
+    for (double const epsilon : {model.settings.vision_epsilon, model.settings.text_epsilon}) {
+        auto const bits = std::bit_cast<std::uint64_t>(epsilon);
+        take(static_cast<std::uint32_t>(bits));
+        take(static_cast<std::uint32_t>(bits >> 32));
     }
     auto engine = model.engine;
     std::vector<float> numbers;

@@ -35,7 +35,9 @@ public:
     VectorIndex(VectorIndex const&) = delete; ///< the blocks point into the rows
     VectorIndex& operator=(VectorIndex const&) = delete;
 
-    /// Maps an index file: searched where it lies. Throws FileError and FormatError.
+    /// Maps an index file: searched where it lies, its numbers unread until then. A row that holds
+    /// infinity or no number, which only a damaged file has, is found by no search; `load` refuses
+    /// it. Throws FileError and FormatError.
     static VectorIndex open(std::filesystem::path const& path) {
         auto file = std::make_shared<RowFile const>(path);
         auto layout = file->layout();

@@ -25,7 +25,7 @@ struct WordHeatMaps : TokenMaps {
 
 /// What is asked of the maps of generated tokens.
 struct WordHeatMapOptions {
-    /// Of the text network that looks at the picture, from 0; default: the middle one, 6 of 12.
+    /// Of the text network that looks at the picture, from 0; default: `middle_layer`.
     std::optional<int> layer{};
 };
 
@@ -161,7 +161,7 @@ WordHeatMaps heat_map(Captioner<C, B> const& captioner, Pixels const& pixels,
     auto maps = detail::start_maps(captioner, caption, grid);
     auto const& decoder = captioner.network().decoder;
     AttentionProbe<typename Network::Decoder::Body> probe(
-        decoder.body, options.layer.value_or(C::text::depth / 2));
+        decoder.body, options.layer.value_or(middle_layer(C::text::depth)));
     auto const shared = captioner.shared();
     auto loan = shared->workspaces.borrow();
     auto ctx = loan.context(Keep::nothing);
@@ -198,8 +198,8 @@ WordHeatMaps heat_map(QuestionAnswerer<C, B> const& answerer, Pixels const& pixe
     detail::require_one_picture<Network>(pixels);
     auto maps = detail::start_maps(answerer, answer, grid);
     auto const& network = answerer.network();
-    AttentionProbe<typename Network::Encoder> reader(network.encoder,
-                                                     options.layer.value_or(C::text::depth / 2));
+    AttentionProbe<typename Network::Encoder> reader(
+        network.encoder, options.layer.value_or(middle_layer(C::text::depth)));
     AttentionProbe<typename Network::Decoder::Body> writer(network.decoder.body, 0);
     auto const shared = answerer.shared();
     auto loan = shared->workspaces.borrow();

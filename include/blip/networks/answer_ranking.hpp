@@ -159,11 +159,6 @@ rank_answers(TextDecoder<C, B> const& decoder, Tokens<C::encoder_width, B> state
             likely.push_back(first.logit(ids[1]));
         TopEntries<double> top(kept);
         top.offer(likely);
-        if (top.sorted().size() < kept)
-            throw CheckpointError(join("ranking: of ", answers.size(), " answers to question ", q,
-                                       " only ", top.sorted().size(),
-                                       " have a finite score; the model's weights or the picture's "
-                                       "numbers are damaged"));
         for (auto const& [logit, index] : top.sorted()) {
             int const id = answers[static_cast<std::size_t>(index)][1];
             ranking[q].push_back({static_cast<int>(index), -first.loss(id), first.probability(id)});
@@ -188,14 +183,18 @@ rank_answers(TextDecoder<C, B> const& decoder, Tokens<C::encoder_width, B> state
         }
     }
     judge();
-    for (auto const& list : ranking)
-        for (auto const& ranked : list)
-            if (!std::isfinite(ranked.score))
-                throw CheckpointError(join("ranking: the score of answer ", ranked.answer, " is ",
-                                           ranked.score, "; the model's weights are damaged"));
-    for (auto& list : ranking)
+    for (std::size_t q = 0; q < questions; ++q) {
+        auto& list = ranking[q];
+        auto const finite = static_cast<std::size_t>(std::count_if(
+            list.begin(), list.end(), [](auto const& one) { return std::isfinite(one.score); }));
+        if (finite < kept)
+            throw CheckpointError(join("ranking: of ", kept, " answers to question ", q,
+                                       " that are to be kept only ", finite,
+                                       " have a finite score; the model's weights or the picture's "
+                                       "numbers are damaged"));
         std::stable_sort(list.begin(), list.end(),
                          [](auto const& a, auto const& b) { return a.score > b.score; });
+    }
     return ranking;
 }
 

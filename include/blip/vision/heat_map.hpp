@@ -26,6 +26,9 @@ struct OverlayOptions {
 
 namespace detail {
 
+/// Side in pixels up to which maps are blurred at the size of their picture.
+inline constexpr std::size_t longest_blurred = 2048;
+
 /// Brings the least value to 0 and the greatest to 1; a map of equal values becomes 0.
 inline void scale_to_unit(GridMap& map) {
     auto const [least, most] = std::minmax_element(map.begin(), map.end());
@@ -121,7 +124,8 @@ inline std::array<float, 3> jet_colour(float x) {
 }
 
 /// `map` at the size of a picture, from 0 to 1: scaled, enlarged by cubic interpolation, blurred
-/// and scaled again. Throws ArgumentError for an empty map or one with numbers that are not finite.
+/// and scaled again; for pictures of more than 2048 pixels a side it is enlarged once more after
+/// the blur. Throws ArgumentError for an empty map or one with numbers that are not finite.
 inline GridMap spread_map(GridMap map, ImageSize size, OverlayOptions const& options = {}) {
     if (map.size() == 0 || size.height == 0 || size.width == 0)
         throw ArgumentError(join("a heat map of ", map.shape()[0], " x ", map.shape()[1],
@@ -130,14 +134,28 @@ inline GridMap spread_map(GridMap map, ImageSize size, OverlayOptions const& opt
     if (!std::ranges::all_of(map, [](float value) { return std::isfinite(value); }))
         throw ArgumentError("a heat map must hold finite numbers");
     detail::scale_to_unit(map);
-    map = detail::transposed_lines(map, size.width, detail::interpolate_line);
-    map = detail::transposed_lines(map, size.height, detail::interpolate_line);
-    double const sigma = options.blur * static_cast<double>(std::max(size.height, size.width));
+    auto const enlarge = [&map](ImageSize to) {
+        map = detail::transposed_lines(map, to.width, detail::interpolate_line);
+        map = detail::transposed_lines(map, to.height, detail::interpolate_line);
+    };
+    // The blur takes longer, the wider it is: a map for a very large picture is blurred smaller.
+    std::size_t const longer = std::max(size.height, size.width);
+    auto const reduced = [longer](std::size_t extent) {
+        return longer <= detail::longest_blurred
+                   ? extent
+                   : std::max<std::size_t>(1, extent * detail::longest_blurred / longer);
+    };
+    ImageSize const blurred{reduced(size.height), reduced(size.width)};
+    enlarge(blurred);
+    double const sigma =
+        options.blur * static_cast<double>(std::max(blurred.height, blurred.width));
     if (sigma > 0) {
         detail::Blur const blur(sigma);
-        map = detail::transposed_lines(map, size.width, blur);
-        map = detail::transposed_lines(map, size.height, blur);
+        map = detail::transposed_lines(map, blurred.width, blur);
+        map = detail::transposed_lines(map, blurred.height, blur);
     }
+    if (longer > detail::longest_blurred)
+        enlarge(size);
     detail::scale_to_unit(map);
     return map;
 }
