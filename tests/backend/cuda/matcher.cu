@@ -1,13 +1,12 @@
 // Matching, features and heat maps on the CUDA backend: they compile and link for each
 // architecture, and where there is a device their numbers are compared with Reference<double>.
-#include <cmath>
-#include <cstdio>
-#include <exception>
 #include <string>
+#include <type_traits>
 #include <vector>
 
-#include <blip/cuda.cuh>
 #include <support/tiny_models.hpp>
+
+#include "tiny_model.hpp"
 
 namespace {
 
@@ -15,10 +14,11 @@ using namespace blip;
 using tiny = test::tiny_model;
 
 template <class B>
-std::vector<double> results() {
+test::ModelResults results() {
     auto const matcher = test::random_model<Matcher<tiny, B>>();
     std::vector<std::string> const texts{"a photo of word9 word10", "word12", "photo of word30"};
-    std::vector<double> numbers;
+    test::ModelResults all;
+    auto& numbers = all.numbers;
     auto const add = [&](auto const& values) {
         numbers.insert(numbers.end(), values.begin(), values.end());
     };
@@ -41,26 +41,12 @@ std::vector<double> results() {
     add(extractor.image_embeddings(test::noise(2)));
     add(extractor.text_token_embeddings(texts).values);
     add(extractor.multimodal_states(test::noise(1), texts).values);
-    return numbers;
+    return all;
 }
 
 } // namespace
 
-int main() try {
-    if (cuda::device_count() == 0) {
-        std::printf("no CUDA device: matching is compiled and linked, but not run\n");
-        return 77;
-    }
-    auto const expected = results<Reference<double>>();
-    auto const found = results<Cuda<float>>();
-    double most = 0, difference = 0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-        most = std::max(most, std::abs(expected[i]));
-        difference = std::max(difference, std::abs(expected[i] - found[i]));
-    }
-    std::printf("largest difference %g of %g\n", difference, most);
-    return difference < 1e-4 * most ? 0 : 1;
-} catch (std::exception const& error) {
-    std::printf("failed: %s\n", error.what());
-    return 1;
+int main() {
+    return test::compare_with_reference(
+        "matching is", []<class B>(std::type_identity<B>) { return results<B>(); });
 }

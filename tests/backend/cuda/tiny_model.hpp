@@ -8,13 +8,10 @@
 #include <exception>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
-#include <blip/core/context.hpp>
-#include <blip/core/random.hpp>
-#include <blip/core/weights.hpp>
-#include <blip/text/wordpiece.hpp>
-#include <blip/vision/preprocess.hpp>
+#include <blip/cuda.cuh>
 
 /// What programs need that compare a whole model on the CUDA backend with Reference<double>.
 namespace blip::test {
@@ -51,6 +48,14 @@ void fill_with_noise(Weights<Network>& weights, typename Network::backend::Engin
     });
 }
 
+/// A model type of random weights, the same on every backend.
+template <class Model>
+Model model_of_noise(typename Model::backend::Engine engine = typename Model::backend::Engine{}) {
+    Weights<typename Model::Network> weights(engine);
+    fill_with_noise(weights, engine);
+    return Model(std::move(weights), {}, forty_words(), {.size = Model::image_size}, engine);
+}
+
 /// Appends every number of a gradient.
 template <class Grad>
 void append_gradient(std::vector<double>& numbers, Weights<Grad> const& gradient,
@@ -75,12 +80,30 @@ inline int compare_results(ModelResults const& expected, ModelResults const& fou
     double most = 0, difference = expected.numbers.size() == found.numbers.size() ? 0 : HUGE_VAL;
     for (std::size_t i = 0; i < std::min(expected.numbers.size(), found.numbers.size()); ++i) {
         most = std::max(most, std::abs(expected.numbers[i]));
-        difference = std::max(difference, std::abs(expected.numbers[i] - found.numbers[i]));
+        double const off = std::abs(expected.numbers[i] - found.numbers[i]);
+        difference = std::isfinite(off) ? std::max(difference, off) : HUGE_VAL;
+        if (difference == HUGE_VAL)
+            break;
     }
     bool const same_ids = expected.ids == found.ids;
     std::printf("largest difference %g of %g, ids %s\n", difference, most,
                 same_ids ? "equal" : "differ");
     return same_ids && difference < 1e-4 * most ? 0 : 1;
+}
+
+/// The whole of such a program: compares results(std::type_identity<B>{}) of the device with those
+/// of Reference<double>. Gives the exit status, 77 where there is no device.
+template <class Results>
+int compare_with_reference(char const* what, Results const& results) try {
+    if (cuda::device_count() == 0) {
+        std::printf("no CUDA device: %s compiled and linked, but not run\n", what);
+        return 77;
+    }
+    return compare_results(results(std::type_identity<Reference<double>>{}),
+                           results(std::type_identity<Cuda<float>>{}));
+} catch (std::exception const& error) {
+    std::printf("failed: %s\n", error.what());
+    return 1;
 }
 
 } // namespace blip::test
