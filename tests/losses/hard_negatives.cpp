@@ -23,6 +23,20 @@ TEST_CASE("negative weights are soft-max, then masked") {
     CHECK_THROWS_AS(negative_weights(s, std::vector<std::int64_t>{1, 2}, 0), ArgumentError);
 }
 
+TEST_CASE("negative weights that underflow keep their proportions") {
+    std::vector<double> const s{900, 0, 1, 0, 0, 0, -2000, -1e4, 0};
+    std::vector<std::int64_t> const all{0, 1, 2}, alike{4, 4, 4};
+    auto const weights = negative_weights(s, all, 0);
+    CHECK(weights[0] == 0);
+    CHECK(weights[1] / weights[2] == Approx(std::exp(-1)).epsilon(1e-14));
+    CHECK((weights[6] == 1 && weights[7] == 0 && weights[8] == 0));
+    CHECK(draw_negatives(weights, 3, {1, 2}).size() == 3);
+    // A floor needs none of it, and there is no negative among equal pictures.
+    CHECK(negative_weights(s, all, 1e-4)[1] == 1e-4);
+    for (double const weight : negative_weights(s, alike, 0))
+        CHECK(weight == 0);
+}
+
 TEST_CASE("negatives are drawn in proportion to their weights") {
     std::vector<double> const weights{0, 1, 3, 0.5, 0, 0, 2, 2, 0};
     int counts[3][3] = {};

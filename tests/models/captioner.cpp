@@ -103,6 +103,12 @@ TEST_CASE("what is saved is what is loaded") {
     Folder const original;
     auto engine = Cpu<float>::Engine(1);
     save_original(original.path / "model.pth", captioner.weights(), engine);
+    // Beside a table of positions stands the buffer that the authors' loader asks for.
+    auto const file = TensorFile::open(original.path / "model.pth");
+    auto const* const positions = file.find("text_decoder.bert.embeddings.position_ids");
+    REQUIRE(positions != nullptr);
+    CHECK(positions->shape == std::vector<std::int64_t>{1, tiny_model::text::positions});
+    CHECK(positions->template values<double>().back() == tiny_model::text::positions - 1);
     std::filesystem::copy(folder.path / "vocab.txt", original.path / "vocab.txt");
     std::filesystem::copy(folder.path / "config.json", original.path / "config.json");
     auto const from_pth = Fast::load(original.path);

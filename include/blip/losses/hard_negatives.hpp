@@ -21,7 +21,8 @@ struct Negatives {
 /// How likely each member of a batch is drawn as the negative of each other one (paper section 3.2,
 /// ITM, "hard negative mining"): softmax of the row's similarities (already divided by the
 /// temperature) plus `floor`, and 0 where ids are equal. Soft-max comes before masking and is not
-/// renewed. `similarities` and the result are [n, n], row-major.
+/// renewed; but a row whose weights all underflow keeps its proportions, where the authors' release
+/// has nothing to draw from. `similarities` and the result are [n, n], row-major.
 inline std::vector<double> negative_weights(std::span<double const> similarities,
                                             std::span<std::int64_t const> ids, double floor) {
     std::size_t const n = ids.size();
@@ -35,9 +36,17 @@ inline std::vector<double> negative_weights(std::span<double const> similarities
         double sum = 0;
         for (double const s : row)
             sum += std::exp(s - most);
+        double total = 0, nearest = -HUGE_VAL;
         for (std::size_t c = 0; c < n; ++c)
-            if (ids[r] != ids[c])
-                weights[r * n + c] = std::exp(row[c] - most) / sum + floor;
+            if (ids[r] != ids[c]) {
+                total += weights[r * n + c] = std::exp(row[c] - most) / sum + floor;
+                nearest = std::max(nearest, row[c]);
+            }
+        // Where all underflow, beside a positive that is much nearer, their proportions are kept.
+        if (total == 0 && std::isfinite(nearest))
+            for (std::size_t c = 0; c < n; ++c)
+                if (ids[r] != ids[c])
+                    weights[r * n + c] = std::exp(row[c] - nearest);
     }
     return weights;
 }

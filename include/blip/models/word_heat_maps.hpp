@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <blip/core/keep_scope.hpp>
 #include <blip/models/captioner.hpp>
 #include <blip/models/heat_map.hpp>
 #include <blip/models/question_answerer.hpp>
@@ -53,9 +54,8 @@ public:
         States const last{states.data + at, 1, 1};
         typename Decoder::Head::Cache cache;
         auto const& words = decoder_.body.embedding.words;
-        auto const keep = std::exchange(ctx.keep, Keep::everything);
+        KeepScope const keep(ctx, Keep::everything);
         auto const logits = decoder_.head.forward(last, words, cache, ctx);
-        ctx.keep = keep;
         // The loss of weight -1 is the logarithm of the probability.
         double const weights[] = {-1, 0};
         auto* const target_weight = ctx.take(2);

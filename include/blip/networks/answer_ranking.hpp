@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <blip/core/keep_scope.hpp>
 #include <blip/generate/log_softmax.hpp>
 #include <blip/generate/top_entries.hpp>
 #include <blip/losses/language_modeling.hpp>
@@ -129,11 +130,10 @@ rank_answers(TextDecoder<C, B> const& decoder, Tokens<C::encoder_width, B> state
             for (std::size_t i = 0; i < inputs.size(); ++i)
                 continuations[i].ids = inputs[i];
             auto const hidden = session.follow(continuations);
-            auto const keep = std::exchange(ctx.keep, Keep::nothing);
+            KeepScope const keep(ctx, Keep::nothing);
             typename TextDecoder<C, B>::Head::Cache head;
             auto const scores =
                 decoder.head.forward(hidden, decoder.body.embedding.words, head, ctx);
-            ctx.keep = keep;
             auto const losses = token_losses(scores, targets, target_weights, uniform_weights,
                                              options.smoothing, ctx);
             std::size_t next = 0;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <blip/core/error.hpp>
+#include <blip/core/keep_scope.hpp>
 #include <blip/core/weights.hpp>
 #include <blip/networks/text_encoder.hpp>
 
@@ -35,8 +36,7 @@ public:
         mask_ = {causal, text.mask};
         encoder_ = encoder;
         encoder_.gradient = {};
-        auto const keep = ctx.keep;
-        ctx.keep = Keep::nothing;
+        KeepScope const outer(ctx, Keep::nothing);
         typename Body::Embedding::Cache unused;
         X x = body_.embedding.forward(text, unused, ctx);
         for (int i = 0; i < layer_; ++i) {
@@ -47,10 +47,9 @@ public:
             B::copy(ctx.engine, y.data, result.data, y.size());
             x = y;
         }
-        ctx.keep = Keep::everything;
+        KeepScope const inner(ctx, Keep::everything);
         for (int i = layer_; i < depth; ++i)
             x = block(i).forward(x, caches_[static_cast<std::size_t>(i)], ctx, mask_, encoder_);
-        ctx.keep = keep;
         return x;
     }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <blip/core/error.hpp>
+#include <blip/core/keep_scope.hpp>
 #include <blip/generate/kv_cache.hpp>
 #include <blip/networks/text_decoder.hpp>
 
@@ -270,9 +271,8 @@ private:
         Scope scope(ctx_.arena);
         auto const last = feed(batch);
         typename Decoder::Head::Cache head;
-        auto const keep = std::exchange(ctx_.keep, Keep::nothing);
+        KeepScope const keep(ctx_, Keep::nothing);
         auto const scores = decoder_.head.forward(last, decoder_.body.embedding.words, head, ctx_);
-        ctx_.keep = keep;
         B::download(ctx_.engine, logits.data(), static_cast<typename B::scalar const*>(scores.data),
                     scores.size());
     }
@@ -281,7 +281,7 @@ private:
     Tokens<C::width, B> feed(Batch const& batch) {
         auto const last = ctx_.template tokens<C::width>(1, static_cast<int>(batch.last.size()));
         Scope scope(ctx_.arena);
-        auto const keep = std::exchange(ctx_.keep, Keep::nothing);
+        KeepScope const keep(ctx_, Keep::nothing);
         Arrays const a = arrays(batch);
         int const count = static_cast<int>(batch.ids.size());
         typename Decoder::Body::Embedding::Cache embedding;
@@ -290,7 +290,6 @@ private:
         for (std::size_t layer = 0; layer < cross_.size(); ++layer)
             x = step(layer, x, a);
         B::gather_rows(ctx_.engine, matrix(x), a.last, matrix(last));
-        ctx_.keep = keep;
         return last;
     }
 

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <tuple>
 
+#include <blip/core/keep_scope.hpp>
 #include <blip/losses/feature_queue.hpp>
 #include <blip/losses/momentum_teacher.hpp>
 #include <blip/networks/matching_network.hpp>
@@ -44,8 +45,7 @@ struct MomentumEncoders {
         Features const result{ctx.template tokens<C::projection>(images.batch, 1),
                               ctx.template tokens<C::projection>(text.batch, 1)};
         Scope scope(ctx.arena);
-        auto const keep = ctx.keep;
-        ctx.keep = Keep::nothing;
+        KeepScope const keep(ctx, Keep::nothing);
         typename Trained::Vision::Cache vision_cache;
         typename Trained::ImageProjected::Cache image_cache;
         auto const image = Trained::ImageProjected::forward(
@@ -55,7 +55,6 @@ struct MomentumEncoders {
         auto const sentence =
             Trained::TextProjected::forward(text, encoder, text_projection, text_cache, ctx);
         B::copy(ctx.engine, result.text.data, sentence.data, sentence.size());
-        ctx.keep = keep;
         return result;
     }
 };
