@@ -8,6 +8,7 @@
 #include <io/files.hpp>
 
 #include <cmath>
+#include <cstring>
 
 namespace {
 
@@ -118,6 +119,23 @@ TEST_CASE("cells of another index, and damaged ones, are refused") {
         bytes[at] ^= 0x11;
         write_file(folder / "damaged", bytes);
         CHECK_THROWS_AS(ApproximateIndex::open(folder / "damaged", index), FormatError);
+    }
+    // Nor are cells that contradict one another, though every checksum is right: the last of their
+    // bytes are the number of a row.
+    for (std::int64_t const row : {std::int64_t{-1}, std::int64_t{1500}, std::int64_t{1} << 40,
+                                   std::int64_t{0}, std::int64_t{1}}) {
+        auto bytes = whole;
+        std::memcpy(bytes.data() + bytes.size() - sizeof row, &row, sizeof row);
+        auto const all = std::as_bytes(std::span(bytes));
+        auto const body = detail::row_checksum(all.subspan(64));
+        std::memcpy(bytes.data() + 12, &body, sizeof body);
+        auto const head = detail::row_checksum(all.first(60));
+        std::memcpy(bytes.data() + 60, &head, sizeof head);
+        write_file(folder / "damaged", bytes);
+        if (bytes != whole)
+            CHECK(contains(
+                message_of<FormatError>([&] { ApproximateIndex::open(folder / "damaged", index); }),
+                "contradict one another"));
     }
     for (std::size_t size : {std::size_t{0}, std::size_t{63}, whole.size() - 1}) {
         write_file(folder / "damaged", whole.substr(0, size));
