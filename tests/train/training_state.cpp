@@ -83,6 +83,11 @@ void check_round_trip() {
     saved.state.save(folder / "state.safetensors");
     restored.state.restore(folder / "state.safetensors");
     CHECK(restored.values() == saved.values());
+    Training<B> empty(7); // a list that never held anything
+    CHECK(empty.history.data() == nullptr);
+    empty.state.save(folder / "state.safetensors");
+    restored.state.restore(folder / "state.safetensors");
+    CHECK(restored.values() == empty.values());
 }
 
 /// What goes wrong with `content` as the state of a training, of which nothing may change.

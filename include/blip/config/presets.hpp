@@ -88,6 +88,14 @@ using retrieval_large = with_queue<large<384>>;
 /// Published sizes that a captioning program serves.
 using caption_models = ModelList<caption_base, caption_large, base<224>, large<224>, base<480>>;
 
+/// Sizes that a program for fine-tuning a captioner serves: the published ones, and 224 pixels for
+/// faster training.
+using caption_training_models = ModelList<caption_base, caption_large, base<224>>;
+
+/// Sizes that programs for training with a momentum teacher serve.
+using pretraining_models = ModelList<pretrain_base, pretrain_large>;
+using retrieval_training_models = ModelList<retrieval_base, retrieval_large>;
+
 /// The NLVR2 model, model_base_nlvr.pth: text layers from the seventh on merge.
 struct nlvr_base : base<384> {
     static constexpr int merge_from = 6;

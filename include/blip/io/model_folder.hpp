@@ -31,6 +31,10 @@ struct ModelFolder {
 
     /// Throws FileError when nothing usable is there, and whatever the readers throw.
     static ModelFolder open(std::filesystem::path const& path);
+
+    /// A folder whose sizes are to be trained from scratch: config.json counts, `weights` stays
+    /// empty. Throws FileError when there is no config.json, and whatever the readers throw.
+    static ModelFolder open_untrained(std::filesystem::path const& path);
 };
 
 namespace detail {
@@ -137,7 +141,34 @@ inline void read_preprocess(JsonDocument const& json, Preprocess& how) {
                                ", but only 3 (bicubic) is supported"));
 }
 
+/// Some downloads keep the model one level down.
+inline std::filesystem::path folder_of_model(std::filesystem::path const& path) {
+    return has_file(path / "model" / "config.json") ? path / "model" : path;
+}
+
+/// What lies beside config.json and weights.
+inline void read_beside(ModelFolder& model) {
+    model.preprocess.size = static_cast<std::size_t>(model.sizes.vision.image);
+    if (auto const json = find_json(model.folder, "preprocessor_config.json"))
+        read_preprocess(*json, model.preprocess);
+    if (auto const json = find_json(model.folder, "generation_config.json"))
+        model.generation = read_generation(*json, model.settings.warnings);
+}
+
 } // namespace detail
+
+inline ModelFolder ModelFolder::open_untrained(std::filesystem::path const& path) {
+    ModelFolder model;
+    model.folder = detail::folder_of_model(path);
+    auto const config = detail::find_json(model.folder, "config.json");
+    if (!config)
+        throw FileError(join(path.string(), ": no config.json, which says the sizes of a model "
+                                            "that is to be trained from scratch"));
+    model.settings = read_settings(*config);
+    model.sizes = read_sizes(*config, model.settings.warnings);
+    detail::read_beside(model);
+    return model;
+}
 
 inline ModelFolder ModelFolder::open(std::filesystem::path const& path) {
     namespace fs = std::filesystem;
@@ -146,11 +177,10 @@ inline ModelFolder ModelFolder::open(std::filesystem::path const& path) {
     if (!is_folder && !detail::has_file(path))
         throw FileError(join(path.string(), ": no such model folder or weights file"));
     ModelFolder model;
-    // Some downloads keep the model one level down.
     if (!is_folder)
         model.folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
     else
-        model.folder = detail::has_file(path / "model" / "config.json") ? path / "model" : path;
+        model.folder = detail::folder_of_model(path);
     model.weights = TensorFile::open(is_folder ? detail::find_weights(model.folder) : path);
     auto const config = detail::find_json(model.folder, "config.json");
     if (config) {
@@ -168,11 +198,7 @@ inline ModelFolder ModelFolder::open(std::filesystem::path const& path) {
         model.settings.vision_epsilon = 1e-5;
         model.settings.label_smoothing = 0;
     }
-    model.preprocess.size = static_cast<std::size_t>(model.sizes.vision.image);
-    if (auto const json = detail::find_json(model.folder, "preprocessor_config.json"))
-        detail::read_preprocess(*json, model.preprocess);
-    if (auto const json = detail::find_json(model.folder, "generation_config.json"))
-        model.generation = read_generation(*json, model.settings.warnings);
+    detail::read_beside(model);
     return model;
 }
 

@@ -147,6 +147,9 @@ void save_model(std::filesystem::path const& folder, Weights<Network> const& wei
         config["torch_dtype"] = name_of(*options.floating_type);
     if constexpr (requires { C::merge_from; })
         config["blip"]["merge_from_layer"] = C::merge_from;
+    if constexpr (requires { C::queue; })
+        if (!in_port)
+            config["blip"]["queue_size"] = C::queue;
     write("config.json", config);
     nlohmann::ordered_json generation = {
         {"bos_token_id", ids.dec}, {"eos_token_id", ids.sep}, {"pad_token_id", ids.pad}};

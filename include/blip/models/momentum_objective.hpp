@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -49,32 +50,20 @@ public:
         state_->queue.for_each_state(f);
     }
 
-    /// Writes everything but the optimizer's state as the authors' release does: a .pth file (or
-    /// .safetensors) with trained and momentum networks, queues, pointer and temperature under
-    /// their names. Throws FileError.
+    /// Writes everything but the optimizer's state as the authors' release does, trained and
+    /// momentum networks, queues, pointer and temperature under their names: to a .pth file (or
+    /// .safetensors) that the release reads too, or to a folder with configuration and vocabulary,
+    /// which sizes that were never published need. Throws FileError.
     void save(std::filesystem::path const& path, SaveOptions const& options = {}) const {
-        using Host = std::conditional_t<std::is_same_v<typename B::scalar, double>, double, float>;
+        Momentum momentum(*state_, this->shared()->engine);
+        auto const kind = path.extension();
+        if (kind != ".pth" && kind != ".pt" && kind != ".safetensors") {
+            this->shared()->save(path, options, std::move(momentum.tensors));
+            return;
+        }
         auto engine = this->shared()->engine;
         auto original = original_tensors(this->weights(), engine);
-        auto& tensors = original.tensors;
-        for (auto& tensor : published_tensors(state_->teacher.weights(), engine, teacher_names))
-            tensors.push_back(std::move(tensor));
-        auto const& queue = state_->queue;
-        std::vector<std::int64_t> const size{config::projection, queue.length};
-        auto const add = [&](char const* name, Matrix<B> columns, std::vector<Host>& host) {
-            host.resize(static_cast<std::size_t>(queue.size));
-            B::download(engine, host.data(), static_cast<typename B::scalar const*>(columns.data),
-                        queue.size);
-            tensors.push_back(output_tensor<Host>(name, size, host));
-        };
-        std::vector<Host> images, texts;
-        add("image_queue", queue.image(), images);
-        add("text_queue", queue.text(), texts);
-        std::int64_t const pointer = queue.pointer();
-        tensors.push_back(output_tensor<std::int64_t>(pointer_name(), {1}, {&pointer, 1}));
-        if (has_ids)
-            tensors.push_back(
-                output_tensor<std::int64_t>("idx_queue", {1, queue.length}, queue.ids()));
+        std::ranges::move(momentum.tensors, std::back_inserter(original.tensors));
         original.add_position_ids();
         std::move(original).write(path, options);
     }
@@ -83,6 +72,35 @@ protected:
     /// Retrieval keeps the pictures' ids beside its queue and has a pointer of another name.
     static constexpr bool has_ids = Network::task != Task::pre_training;
     static constexpr char const* pointer_name() { return has_ids ? "ptr_queue" : "queue_ptr"; }
+
+    /// What a file holds beside the trained network.
+    struct Momentum {
+        using Host = HostScalar<B>;
+        std::vector<Host> images, texts;
+        std::int64_t pointer;
+        std::vector<OutputTensor> tensors; ///< look at the members above
+
+        Momentum(State const& state, typename B::Engine engine)
+            : pointer(state.queue.pointer()),
+              tensors(published_tensors(state.teacher.weights(), engine, teacher_names)) {
+            auto const& queue = state.queue;
+            std::vector<std::int64_t> const size{config::projection, queue.length};
+            auto const add = [&](char const* name, Matrix<B> columns, std::vector<Host>& host) {
+                host.resize(static_cast<std::size_t>(queue.size));
+                B::download(engine, host.data(),
+                            static_cast<typename B::scalar const*>(columns.data), queue.size);
+                tensors.push_back(output_tensor<Host>(name, size, host));
+            };
+            add("image_queue", queue.image(), images);
+            add("text_queue", queue.text(), texts);
+            tensors.push_back(output_tensor<std::int64_t>(pointer_name(), {1}, {&pointer, 1}));
+            if (has_ids)
+                tensors.push_back(
+                    output_tensor<std::int64_t>("idx_queue", {1, queue.length}, queue.ids()));
+        }
+        Momentum(Momentum const&) = delete;
+        Momentum& operator=(Momentum const&) = delete;
+    };
 
     /// One part of a step, tokenised. `ids` are empty in pre-training.
     struct Part {

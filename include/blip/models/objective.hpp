@@ -44,6 +44,8 @@ struct ObjectiveOptions {
     /// Captions and questions are cut to so many tokens. Default: the authors' number for the task,
     /// or the model's positions where they are fewer.
     std::optional<int> text_length{};
+    /// From scratch: how untrained weights are spread.
+    Initialization initialization{};
     std::uint64_t seed = 42; ///< of dropout, stochastic depth, negatives and fresh queues
 };
 
@@ -109,7 +111,7 @@ fresh_model(ModelSettings settings, Tokenizer tokenizer, Preprocess const& prepr
     }
     auto engine = options.engine;
     Weights<Network> weights(engine);
-    initialize(weights, engine, options.fresh_seed.value_or(options.seed));
+    initialize(weights, engine, options.fresh_seed.value_or(options.seed), options.initialization);
     return std::make_shared<LoadedModel<Network>>(std::move(weights), std::move(settings),
                                                   std::move(tokenizer), preprocess,
                                                   std::move(engine));

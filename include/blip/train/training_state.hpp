@@ -224,6 +224,8 @@ private:
     }
 
     static Checksum extend(Checksum checksum, std::span<std::byte const> bytes) {
+        if (bytes.empty()) // zlib would take the null pointer of an empty list for a restart
+            return checksum;
         return static_cast<Checksum>(
             ::crc32_z(checksum, reinterpret_cast<Bytef const*>(bytes.data()), bytes.size()));
     }
