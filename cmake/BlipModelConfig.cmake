@@ -5,7 +5,8 @@
 #   blip_add_models(target)
 #       puts <blip/model/built_in.hpp> on target's path: blip::config::built_in_models, the list of
 #       the sizes found in the folders of the cache variable BLIP_MODELS; and built_in_captioners,
-#       built_in_matchers, ...: those that this kind of model may read.
+#       built_in_matchers, ...: those that this kind of model may read, built_in_retrievers and
+#       built_in_pretrainers: those that can be trained so.
 #
 # Keys that a config.json leaves out take the class defaults of transformers 5.23.0. Settings that
 # are not sizes (epsilons, label smoothing, special ids) are read when a model is loaded.
@@ -210,7 +211,8 @@ function(blip_model_config)
     _blip_include_generated(${arg_TARGET} "${directory}")
 endfunction()
 
-set(_blip_all_readers captioners matchers question_answerers pair_reasoners feature_extractors)
+set(_blip_all_readers captioners matchers question_answerers pair_reasoners feature_extractors retrievers
+                      pretrainers)
 
 # _blip_model_readers(RESULT FILE): the kinds of models that read checkpoints like this config.json,
 # by its "architectures" or by "task" in its "blip"; all kinds where neither is known.
@@ -225,7 +227,7 @@ function(_blip_model_readers result file)
     if(task MATCHES "^(captioner|BlipForConditionalGeneration)$")
         set(readers captioners)
     elseif(task MATCHES "^(matcher|retriever|BlipForImageTextRetrieval)$")
-        set(readers matchers feature_extractors)
+        set(readers matchers feature_extractors retrievers)
     elseif(task MATCHES "^(question_answerer|BlipForQuestionAnswering)$")
         set(readers question_answerers)
     elseif(task STREQUAL "pair_reasoner")
@@ -233,7 +235,12 @@ function(_blip_model_readers result file)
     elseif(task STREQUAL "feature_extractor")
         set(readers feature_extractors)
     elseif(task STREQUAL "pretrainer")
-        set(readers captioners matchers feature_extractors)
+        set(readers captioners matchers feature_extractors retrievers pretrainers)
+    endif()
+    # Training with a momentum teacher keeps a queue, whose length only such a file says.
+    string(JSON queue ERROR_VARIABLE no_queue GET "${extra}" queue_size)
+    if(no_queue)
+        list(REMOVE_ITEM readers retrievers pretrainers)
     endif()
     set(${result} "${readers}" PARENT_SCOPE)
 endfunction()

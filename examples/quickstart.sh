@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# examples/quickstart.sh [IMAGE...]: from a fresh checkout to captions of the pictures named
-# (examples/photos when none is). Uses the model folder in $BLIP_MODEL; without one it makes a
-# full-size folder of random weights once, which shows the speed and the plumbing but no meaning.
+# examples/quickstart.sh [IMAGE...]: from a fresh checkout to captions. Without IMAGEs the small
+# model that comes with the project describes pictures it has never seen, on a page too. IMAGEs are
+# described by the model folder in $BLIP_MODEL; without one by a full-size folder of random weights,
+# made once, which shows the speed and the plumbing but no meaning.
 set -euo pipefail
 start=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,10 +14,16 @@ for image in "$@"; do
     *) images+=("$start/$image") ;;
     esac
 done
-[ ${#images[@]} -gt 0 ] || images=(examples/photos)
 model=${BLIP_MODEL:-}
+page=()
+if [ ${#images[@]} -eq 0 ] && [ -z "$model" ]; then
+    model=examples/scenes/model
+    images=(examples/scenes/pictures)
+    page=(--html build/quickstart.html --force)
+fi
+[ ${#images[@]} -gt 0 ] || images=(examples/photos)
 case $model in
-"" | /*) ;;
+"" | /* | examples/scenes/model) ;;
 *) model=$start/$model ;;
 esac
 
@@ -27,7 +34,10 @@ install_dependencies $BLIP_BUILD_PACKAGES
 mkdir -p build
 # A fine-tuned model may have sizes of its own: they are compiled in.
 sizes=
-[ ! -f "${model:-/nonexistent}/config.json" ] || sizes=$model
+case $model in
+"" | examples/scenes/model) ;;
+*) [ ! -f "$model/config.json" ] || sizes=$model ;;
+esac
 cmake --preset release -DBLIP_BUILD_TESTS=OFF -DBLIP_MODELS="$sizes" >build/quickstart.log 2>&1 || {
     cat build/quickstart.log
     exit 1
@@ -49,13 +59,11 @@ if [ -z "$model" ]; then
     fi
 fi
 
-"$caption" "$model" "${images[@]}"
+"$caption" "$model" "${images[@]}" "${page[@]}"
+[ ${#page[@]} -eq 0 ] || echo "The page with the pictures: build/quickstart.html"
 
 if [ $random = yes ]; then
     echo
     echo "These captions are word salad: the weights are random. For real ones, download the folder" \
         "Salesforce/blip-image-captioning-base from the Hugging Face hub and run: BLIP_MODEL=FOLDER examples/quickstart.sh"
-fi
-if [ $random = yes ] && [ -d tests/golden/hf_caption/model ]; then
-    echo "The tiny reference model runs the same way: $caption tests/golden/hf_caption/model examples/photos"
 fi

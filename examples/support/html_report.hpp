@@ -86,14 +86,11 @@ inline std::string thumbnail(blip::Image const& image) {
     return blip::join("data:image/", exact ? "png" : "jpeg", ";base64,", detail::base64(bytes));
 }
 
-/// A page that needs nothing beside itself: pictures, results and how sure the model is.
-class HtmlFormat final : public RecordFormat {
-public:
-    explicit HtmlFormat(Schema schema, PageLayout layout = PageLayout::cards)
-        : schema_(std::move(schema)), layout_(layout) {}
-
-    std::string header() const override {
-        return blip::join(R"(<!doctype html>
+/// The beginning of a page that needs nothing beside itself, up to its headline: style for light
+/// and dark, no scripts. `more_style` and `more_head` are added.
+inline std::string html_page_start(std::string_view title, std::string_view more_style = {},
+                                   std::string_view more_head = {}) {
+    return blip::join(R"(<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -101,8 +98,7 @@ public:
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>)",
-                          html_text(schema_.title), R"(</title>
-<style>
+                      html_text(title), "</title>\n", more_head, R"(<style>
 :root { --page: #f6f6f4; --card: #fff; --ink: #1b1b1b; --faint: #676767; --line: #dcdcd8; --bar: #2f6f4f; --bad: #a32020; }
 @media (prefers-color-scheme: dark) {
   :root { --page: #161717; --card: #202222; --ink: #ececea; --faint: #a0a29f; --line: #363938; --bar: #6cc296; --bad: #ff8f85; }
@@ -128,12 +124,19 @@ p.asked { font-weight: 600; }
 .error { border-color: var(--bad); }
 .error p { color: var(--bad); }
 footer { margin-top: 1.25rem; color: var(--faint); font-size: .85rem; }
-</style>
-</head>
-<body>
-<h1>)",
-                          html_text(schema_.title), "</h1>\n<main",
-                          layout_ == PageLayout::cards ? " class=\"grid\"" : "", ">\n");
+)",
+                      more_style, "</style>\n</head>\n<body>\n<h1>", html_text(title), "</h1>\n");
+}
+
+/// A page that needs nothing beside itself: pictures, results and how sure the model is.
+class HtmlFormat final : public RecordFormat {
+public:
+    explicit HtmlFormat(Schema schema, PageLayout layout = PageLayout::cards)
+        : schema_(std::move(schema)), layout_(layout) {}
+
+    std::string header() const override {
+        return html_page_start(schema_.title) + "<main" +
+               (layout_ == PageLayout::cards ? " class=\"grid\"" : "") + ">\n";
     }
 
     std::string rows(Record const& record, std::uint64_t) const override {

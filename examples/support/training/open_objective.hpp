@@ -1,0 +1,67 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include <blip/io/model_folder.hpp>
+#include <blip/io/vocabulary_files.hpp>
+#include <blip/model/built_in.hpp>
+#include <blip/models/dispatch.hpp>
+#include <blip/models/objective.hpp>
+
+#include "../model_choice.hpp"
+#include "plan.hpp"
+#include "trained_model.hpp"
+
+namespace support {
+
+/// An objective that starts as the plan says: from the checkpoint `from`, or from scratch in its
+/// sizes. `how` is what the objective takes beside.
+template <class Objective, class... How>
+Objective start(blip::ModelFolder const& from, TrainingPlan const& plan, How... how) {
+    using B = typename Objective::backend;
+    auto const chosen = [](double value) {
+        return value < 0 ? std::nullopt : std::optional(value);
+    };
+    blip::ObjectiveOptions<B> options{
+        .engine = typename B::Engine(static_cast<std::size_t>(plan.threads)),
+        .drop_path = chosen(plan.drop_path),
+        .dropout = chosen(plan.dropout),
+        .label_smoothing = chosen(plan.smoothing),
+        .text_length = plan.text_length > 0 ? std::optional(plan.text_length) : std::nullopt,
+        .initialization = {.deviation = plan.spread, .positions = plan.position_spread},
+        .seed = static_cast<std::uint64_t>(plan.seed)};
+    if (plan.fresh_seed >= 0) {
+        options.fresh_seed = static_cast<std::uint64_t>(plan.fresh_seed);
+        options.momentum = blip::MomentumStart::trained;
+    }
+    if (plan.scratch)
+        return Objective::from_scratch(from.settings, blip::load_tokenizer(from), from.preprocess,
+                                       std::move(options), std::move(how)...);
+    return Objective::load(from, std::move(options), std::move(how)...);
+}
+
+/// The task at the size that the plan's model has. `Models`: the sizes to choose from; `Task<C>` is
+/// made of the model's folder and the plan.
+template <template <class> class Task, class Models>
+std::unique_ptr<TrainedModel> open_objective(TrainingPlan const& plan) {
+    auto const folder = plan.scratch ? blip::ModelFolder::open_untrained(plan.model)
+                                     : blip::ModelFolder::open(plan.model);
+    return blip::visit_config<Models>(
+        folder, [&]<class C>(std::type_identity<C>) -> std::unique_ptr<TrainedModel> {
+            return std::make_unique<Task<C>>(folder, plan);
+        });
+}
+
+/// How exported weights are kept.
+inline blip::SaveOptions save_options(TrainingPlan const& plan) {
+    blip::SaveOptions options;
+    if (plan.export_type == "float16")
+        options.floating_type = blip::DataType::f16;
+    return options;
+}
+
+} // namespace support

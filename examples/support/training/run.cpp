@@ -1,0 +1,528 @@
+#include "run.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <limits>
+#include <optional>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <blip/io/write_file.hpp>
+#include <blip/train/checkpoint_folder.hpp>
+#include <blip/train/data_source.hpp>
+#include <blip/train/loader.hpp>
+#include <blip/train/loss_log.hpp>
+#include <blip/train/sampler.hpp>
+#include <blip/train/schedule.hpp>
+
+#include "../arguments.hpp"
+#include "../interrupt.hpp"
+#include "../progress.hpp"
+
+namespace support {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::string number(double value, char const* format = "%.4g") {
+    char text[40];
+    std::snprintf(text, sizeof text, format, value);
+    return text;
+}
+
+std::string memory_text(std::size_t bytes) {
+    double const mib = static_cast<double>(bytes) / (1 << 20);
+    return mib < 1024 ? number(mib, "%.0f MiB") : number(mib / 1024, "%.1f GiB");
+}
+
+/// The sources of a run and the order in which training goes through them.
+class TrainingData {
+public:
+    TrainingData(std::vector<DataPart> const& parts, SampleOptions const& options,
+                 std::int64_t seed)
+        : options_(options) {
+        std::vector<blip::SourceShare> shares;
+        for (auto const& part : parts) {
+            sources_.push_back(blip::DataSource::open(part.path, {.pictures = part.pictures}));
+            auto const size = sources_.back().size();
+            shares.push_back({size, part.weight.value_or(0)});
+            size_ += size;
+        }
+        order_.emplace(std::move(shares), static_cast<std::uint64_t>(seed));
+    }
+
+    std::uint64_t size() const { return size_; }
+    blip::MixedOrder const& order() const { return *order_; }
+
+    /// Sample `number` of the training.
+    Sample draw(std::uint64_t number, std::uint64_t attempt) const {
+        auto const place = order_->at(number, attempt);
+        return make_sample(sources_[place.source].record(place.index), options_,
+                           order_->key(number, attempt));
+    }
+
+    /// Item `index` of the sources one after another.
+    Sample item(std::uint64_t index) const {
+        std::size_t source = 0;
+        for (; index >= sources_[source].size(); ++source)
+            index -= sources_[source].size();
+        return make_sample(sources_[source].record(index), options_, {});
+    }
+
+private:
+    SampleOptions options_;
+    std::vector<blip::DataSource> sources_;
+    std::optional<blip::MixedOrder> order_;
+    std::uint64_t size_ = 0;
+};
+
+blip::Schedule schedule_of(TrainingPlan const& plan, std::int64_t steps, std::int64_t per_epoch) {
+    auto const epochs = (steps + per_epoch - 1) / per_epoch;
+    if (plan.schedule == "cosine by epoch")
+        return blip::CosineByEpoch{plan.learning_rate, plan.least_rate, epochs, per_epoch};
+    if (plan.schedule == "warm-up cosine")
+        return blip::WarmupCosine{plan.learning_rate, plan.least_rate,
+                                  std::min(plan.warmup_steps, steps - 1), steps};
+    if (plan.schedule == "warm-up decay")
+        return blip::WarmupStepDecay{plan.learning_rate, plan.least_rate,  plan.decay,
+                                     plan.warmup_steps,  plan.warmup_rate, per_epoch};
+    return blip::Constant{plan.learning_rate};
+}
+
+/// One training from its first step to its last.
+class TrainingRun {
+public:
+    TrainingRun(std::string program, TrainingArguments const& arguments, SampleKind kind,
+                TrainedModel& model)
+        : program_(std::move(program)), a_(arguments), plan_(arguments.plan),
+          folder_(arguments.output), model_(model),
+          data_(plan_.data, sample_options(kind, false), plan_.seed), columns_(model.loss_names()),
+          log_(folder_ / "log.csv", log_columns(), plan_.log_every) {
+        if (!plan_.validation.empty())
+            validation_.emplace(plan_.validation, sample_options(kind, true), plan_.seed);
+        items_ = static_cast<std::uint64_t>(plan_.items_per_step());
+        per_epoch_ = static_cast<std::int64_t>(data_.order().steps_per_epoch(items_));
+        steps_ = plan_.steps > 0
+                     ? plan_.steps
+                     : std::max<std::int64_t>(
+                           1, std::llround(plan_.epochs * static_cast<double>(per_epoch_)));
+        rate_ = schedule_of(plan_, steps_, per_epoch_);
+    }
+
+    int run() {
+        say(describe());
+        if (a_.only_plan)
+            return measure();
+        begin();
+        auto loader = make_loader();
+        Clock::time_point const start = Clock::now();
+        std::int64_t const first = step_;
+        while (step_ < steps_ && !ended_early()) {
+            auto const before = Clock::now();
+            double const waited_before = loader.seconds_waited();
+            auto const samples = loader.next();
+            double const waited = loader.seconds_waited() - waited_before;
+            auto const losses =
+                model_.step(samples, static_cast<std::size_t>(plan_.batch), options());
+            double const norm = model_.clip(plan_.clip);
+            require_finite(losses, norm, samples);
+            double const rate = rate_(step_);
+            model_.update(rate);
+            ++step_;
+            record(losses, rate, norm, seconds_since(before), waited);
+            bool last = step_ == steps_ || ended_early();
+            if (last || is_due(plan_.validate_every))
+                validate();
+            last = last || ended_early();
+            if (last || is_due(plan_.checkpoint_every))
+                save();
+            report(first, seconds_since(start), loader.seconds_waited(), last);
+        }
+        return finish();
+    }
+
+private:
+    SampleOptions sample_options(SampleKind kind, bool validation) const {
+        bool const crops = plan_.crop_least < 1;
+        return {.kind = kind,
+                .preprocess = model_.preprocessing(),
+                .augment = {.scale_min = plan_.crop_least,
+                            .crop = crops,
+                            .flip = plan_.flip,
+                            .rand_augment = plan_.rand_augment},
+                .max_words = plan_.max_words,
+                .validation = validation};
+    }
+
+    blip::Loader<Sample> make_loader() {
+        auto const workers = plan_.workers > 0
+                                 ? static_cast<std::size_t>(plan_.workers)
+                                 : preparing_threads(static_cast<std::size_t>(plan_.threads));
+        return {[this](std::uint64_t number, std::uint64_t attempt) {
+                    return data_.draw(number, attempt);
+                },
+                {.threads = workers,
+                 .batch = items_,
+                 .first_step = static_cast<std::uint64_t>(step_),
+                 .max_broken = static_cast<std::size_t>(plan_.max_broken),
+                 .on_broken = [this](blip::BrokenSample const& broken) {
+                     note(blip::join("skipped: ", broken.message));
+                 }}};
+    }
+
+    blip::StepOptions options() const {
+        double const ramp =
+            plan_.alpha_epochs > 0
+                ? std::min(1.0, static_cast<double>(step_) /
+                                    (plan_.alpha_epochs * static_cast<double>(per_epoch_)))
+                : 1.0;
+        return {.alpha = plan_.alpha * ramp, .momentum = plan_.momentum};
+    }
+
+    /// What is about to happen, for people.
+    std::string describe() {
+        auto const memory = model_.memory();
+        std::string text = blip::join(
+            program_, ": ", data_.size(), " items, ", items_, " a step (", plan_.accumulate, " x ",
+            plan_.batch, "), ", per_epoch_, " steps an epoch, ", steps_,
+            " steps in all\n  memory: ", memory_text(memory.weights), " weights, ",
+            memory_text(memory.gradient), " gradient, ", memory_text(memory.moments), " moments");
+        if (memory.teacher > 0)
+            text += blip::join(", ", memory_text(memory.teacher), " momentum networks and queues");
+        return text + "; a step takes more, which the first one tells";
+    }
+
+    /// --plan: measures two steps and says what the whole would take.
+    int measure() {
+        auto loader = make_loader();
+        double least = std::numeric_limits<double>::infinity();
+        for (int i = 0; i < 2; ++i) {
+            auto const samples = loader.next();
+            auto const before = Clock::now();
+            model_.step(samples, static_cast<std::size_t>(plan_.batch), options());
+            model_.clip(0);
+            least = std::min(least, seconds_since(before));
+        }
+        auto const memory = model_.memory();
+        auto const all = memory.weights + memory.gradient + memory.moments + memory.teacher;
+        say(blip::join(
+            "  a step: ", number(least, "%.3g"), " s and ", memory_text(memory.step),
+            " beside the above; in all ", memory_text(all + memory.step),
+            " of memory\n  an epoch: ", duration_text(least * static_cast<double>(per_epoch_)),
+            ", the whole: ", duration_text(least * static_cast<double>(steps_)),
+            ", without validation\n  a checkpoint: ",
+            memory_text(memory.weights + memory.moments + memory.teacher), ", of which ",
+            plan_.keep, " are kept"));
+        return success;
+    }
+
+    fs::path plan_file() const { return folder_ / "plan.json"; }
+
+    /// Makes the folder, or goes on from what is in it.
+    void begin() {
+        bool const exists = fs::exists(plan_file());
+        if (exists && !a_.resume && !a_.force)
+            throw UsageError(blip::join(folder_.string(), ": there is a run already; --resume goes "
+                                                          "on with it, --force begins anew"));
+        if (exists && a_.resume)
+            require_same_plan();
+        checkpoints_.emplace(folder_ / "checkpoints", plan_.keep);
+        state_.emplace(blip::Cpu<float>::Engine(static_cast<std::size_t>(plan_.threads)));
+        model_.add_to(*state_);
+        state_->add("run.step", step_);
+        state_->add("run.best", best_, blip::Length::any);
+        state_->add("run.history", history_);
+        blip::add_parts(*state_, "log", log_);
+        if (a_.resume) {
+            auto const found = checkpoints_->restore_latest(
+                *state_, [&](std::string const& why) { note("passed over: " + why); });
+            if (found) {
+                model_.resume_at(step_);
+                read_history();
+                say(blip::join(program_, ": goes on from step ", step_));
+            }
+        } else {
+            checkpoints_->remove_after(-1);
+        }
+        blip::write_file(plan_file(), plan_.json().dump(1) + "\n");
+        log_.start(step_);
+        read_log();
+        progress_.set_total(static_cast<std::uint64_t>(steps_));
+        progress_.continue_from(static_cast<std::uint64_t>(step_));
+    }
+
+    void require_same_plan() const {
+        std::ifstream in(plan_file(), std::ios::binary);
+        auto const before = nlohmann::json::parse(in, nullptr, false);
+        auto const now = plan_.json();
+        std::string changes;
+        for (auto const& [name, value] : now.items()) {
+            // These change nothing that is learned.
+            if (name == "threads" || name == "workers" || name == "keep" || name == "max-broken" ||
+                name == "export-type")
+                continue;
+            auto const was = before.is_object() && before.contains(name) ? before[name].dump()
+                                                                         : std::string("not set");
+            if (was != value.dump())
+                changes += blip::join("\n  ", name, " was ", was, " and is ", value.dump());
+        }
+        if (!changes.empty())
+            throw UsageError(blip::join(folder_.string(), ": the run was begun otherwise:", changes,
+                                        "\nGive the same options, or another --output"));
+    }
+
+    bool ended_early() const { return interrupted_by() != 0 || patience_is_over_; }
+    bool is_due(std::int64_t every) const { return step_ % (every > 0 ? every : per_epoch_) == 0; }
+
+    /// Throws before bad numbers reach the weights.
+    void require_finite(TrainedModel::Scores const& losses, double norm,
+                        std::vector<Sample> const& samples) {
+        double const loss = losses.front().second;
+        smooth_ = smooth_ ? 0.98 * *smooth_ + 0.02 * loss : loss;
+        if (!first_loss_)
+            first_loss_ = loss;
+        bool const finite = std::isfinite(loss) && std::isfinite(norm);
+        if (finite && *smooth_ < 3 * std::abs(*first_loss_) + 3)
+            return;
+        std::string items;
+        for (std::size_t i = 0; i < std::min<std::size_t>(samples.size(), 8); ++i)
+            items += "\n  " + samples[i].where;
+        if (samples.size() > 8)
+            items += blip::join("\n  and ", samples.size() - 8, " more");
+        auto const steps = checkpoints_->steps();
+        throw blip::Error(blip::join(
+            "step ", step_ + 1, ": the loss is ", loss, " and the gradient's norm ", norm,
+            finite ? "; training diverges" : "", ". ",
+            steps.empty()
+                ? std::string("There is no checkpoint yet")
+                : "The last good checkpoint is " + checkpoints_->file(steps.back()).string(),
+            ". Try a smaller --learning-rate or --clip 1. The batch was:", items));
+    }
+
+    std::vector<std::string> log_columns() const {
+        auto columns = columns_;
+        columns.insert(columns.end(), {"rate", "norm", "seconds", "waited"});
+        return columns;
+    }
+
+    void record(TrainedModel::Scores const& losses, double rate, double norm, double seconds,
+                double waited) {
+        last_ = losses;
+        std::vector<double> values;
+        for (auto const& [name, value] : losses)
+            values.push_back(value);
+        values.insert(values.end(), {rate, norm, seconds, waited});
+        if (auto const means = log_.add(step_, values))
+            add_points(static_cast<double>(step_), *means);
+    }
+
+    /// A row of the log, as far as it is drawn.
+    void add_points(double step, std::vector<double> const& row) {
+        losses_.resize(columns_.size());
+        for (std::size_t i = 0; i < columns_.size(); ++i) {
+            losses_[i].name = columns_[i];
+            losses_[i].points.emplace_back(step, row[i]);
+        }
+        rates_.points.emplace_back(step, row[columns_.size()]);
+    }
+
+    /// The curves of a run that is resumed.
+    void read_log() {
+        std::ifstream in(log_.path());
+        std::string line;
+        std::getline(in, line); // names of the columns
+        while (std::getline(in, line)) {
+            std::ranges::replace(line, ',', ' ');
+            std::istringstream words(line);
+            std::vector<double> row;
+            for (double value = 0; words >> value;)
+                row.push_back(value);
+            if (row.size() == log_columns().size() + 1)
+                add_points(row.front(), {row.begin() + 1, row.end()});
+        }
+    }
+
+    void validate() {
+        if (!validation_ || validated_ == step_)
+            return;
+        validated_ = step_;
+        auto const begin = Clock::now();
+        std::uint64_t next = 0;
+        auto const count =
+            plan_.validation_items > 0
+                ? std::min<std::uint64_t>(validation_->size(),
+                                          static_cast<std::uint64_t>(plan_.validation_items))
+                : validation_->size();
+        auto const stream = [&] {
+            std::vector<Sample> samples;
+            while (next < count && samples.size() < static_cast<std::size_t>(plan_.batch)) {
+                try {
+                    samples.push_back(validation_->item(next++));
+                } catch (blip::Error const& error) {
+                    note(blip::join("validation, skipped: ", error.what()));
+                }
+            }
+            return samples;
+        };
+        auto found = model_.validate(stream, plan_);
+        if (found.scores.empty())
+            return;
+        if (scores_.empty())
+            for (auto const& [name, value] : found.scores)
+                scores_.push_back({name, {}});
+        std::string text = blip::join("step ", step_, ": validation");
+        for (std::size_t i = 0; i < found.scores.size(); ++i) {
+            scores_[i].points.emplace_back(static_cast<double>(step_), found.scores[i].second);
+            text += blip::join(i == 0 ? " " : ", ", found.scores[i].first, ' ',
+                               number(found.scores[i].second));
+        }
+        progress_.message(text + blip::join(" (", number(seconds_since(begin), "%.1f"), " s)"));
+        samples_ = std::move(found.samples);
+        double const score = found.scores.front().second;
+        if (best_.empty() || score > best_[0]) {
+            best_ = {score, static_cast<double>(step_)};
+            model_.export_to(folder_ / "best", plan_);
+        } else if (plan_.patience > 0) {
+            auto const since = static_cast<std::int64_t>(std::ranges::count_if(
+                scores_.front().points, [&](auto const& p) { return p.first > best_[1]; }));
+            if (since >= plan_.patience) {
+                patience_is_over_ = true;
+                progress_.message(
+                    blip::join("no better validation since step ", best_[1], ": training ends"));
+            }
+        }
+    }
+
+    void save() {
+        write_history();
+        checkpoints_->save(step_, *state_);
+    }
+
+    /// Curves of validation live in the checkpoint, those of losses in the log.
+    void write_history() {
+        nlohmann::json json = nlohmann::json::array();
+        for (auto const& curve : scores_)
+            json.push_back({{"name", curve.name}, {"points", curve.points}});
+        history_ = json.dump();
+    }
+    void read_history() {
+        for (auto const& curve : nlohmann::json::parse(history_))
+            scores_.push_back({curve["name"], curve["points"]});
+    }
+
+    /// Progress for people: the line on a terminal, the page every few seconds, a line of text
+    /// where nobody watches.
+    void report(std::int64_t first, double seconds, double waited, bool last) {
+        progress_.advance(1);
+        double const per_second = static_cast<double>(step_ - first) / std::max(seconds, 1e-9);
+        double const left = static_cast<double>(steps_ - step_) / per_second;
+        if (!last && step_ != first + 1 && seconds - reported_ < 5)
+            return;
+        reported_ = seconds;
+        if (step_ == first + 1)
+            progress_.message(
+                blip::join("  a step takes ", memory_text(model_.memory().step), " beside them"));
+        if (last || !progress_.is_shown() || seconds - spoke_ > 30) {
+            spoke_ = seconds;
+            std::string text = blip::join("step ", step_, " of ", steps_, ':');
+            for (auto const& [name, value] : last_)
+                text += blip::join(' ', name, ' ', number(value));
+            progress_.message(blip::join(text, ", rate ", number(rate_(step_ - 1)), ", ",
+                                         number(per_second, "%.3g"), " steps/s, ",
+                                         duration_text(left), " left, waited for data ",
+                                         number(100 * waited / seconds, "%.1f"), " %"));
+        }
+        RunPage page{
+            .title = program_ + ": " + folder_.string(),
+            .running = !last,
+            .facts = {{"step", blip::join(step_, " of ", steps_)},
+                      {"epoch", number(static_cast<double>(step_) / static_cast<double>(per_epoch_),
+                                       "%.2f")},
+                      {"steps a second", number(per_second, "%.3g")},
+                      {"time left", duration_text(left)},
+                      {"waiting for data", number(100 * waited / seconds, "%.1f") + " %"},
+                      {"memory of a step", memory_text(model_.memory().step)}},
+            .losses = losses_,
+            .scores = scores_,
+            .rates = {rates_},
+            .samples = samples_,
+            .messages = messages_};
+        if (!best_.empty())
+            page.facts.emplace_back("best", blip::join(scores_.empty() ? "" : scores_[0].name, ' ',
+                                                       number(best_[0]), " at step ", best_[1]));
+        write_page(page, folder_ / "index.html");
+    }
+
+    int finish() {
+        progress_.clear();
+        if (step_ < steps_ && interrupted_by() != 0) {
+            progress_.message(blip::join(program_, ": interrupted after step ", step_,
+                                         "; to go on, run the same command with --resume"));
+            return interrupt_status();
+        }
+        log_.flush(step_);
+        model_.export_to(folder_ / "last", plan_);
+        say(blip::join("The trained model is in ", (folder_ / "last").string(),
+                       best_.empty() ? std::string()
+                                     : blip::join(", the best one, of step ", best_[1], ", in ",
+                                                  (folder_ / "best").string()),
+                       "; the curves in ", (folder_ / "index.html").string()));
+        return success;
+    }
+
+    void say(std::string const& text) { progress_.message(text); }
+    void note(std::string message) {
+        progress_.message(program_ + ": " + message);
+        if (messages_.size() < 100)
+            messages_.push_back(std::move(message));
+    }
+
+    std::string program_;
+    TrainingArguments const& a_;
+    TrainingPlan const& plan_;
+    fs::path folder_;
+    TrainedModel& model_;
+    TrainingData data_;
+    std::vector<std::string> columns_; ///< names of the losses
+    blip::LossLog log_;
+    std::optional<TrainingData> validation_;
+    std::uint64_t items_ = 1;
+    std::int64_t per_epoch_ = 1, steps_ = 1, step_ = 0, validated_ = -1;
+    blip::Schedule rate_;
+    std::optional<blip::CheckpointFolder> checkpoints_;
+    std::optional<blip::TrainingState<blip::Cpu<float>>> state_;
+    std::vector<double> best_; ///< score and step
+    std::string history_ = "[]";
+    std::vector<Curve> losses_, scores_;
+    Curve rates_{"rate", {}};
+    TrainedModel::Scores last_;
+    std::vector<ShownSample> samples_;
+    std::vector<std::string> messages_;
+    std::optional<double> smooth_, first_loss_;
+    bool patience_is_over_ = false;
+    double reported_ = 0, spoke_ = 0;
+    Progress progress_;
+};
+
+} // namespace
+
+int train(std::string const& program, TrainingArguments const& arguments, SampleKind kind,
+          TrainedModel& model) {
+    for (auto const& warning : model.warnings())
+        std::fprintf(stderr, "%s: %s\n", program.c_str(), warning.c_str());
+    return TrainingRun(program, arguments, kind, model).run();
+}
+
+} // namespace support

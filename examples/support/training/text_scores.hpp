@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sample.hpp"
+#include "trained_model.hpp"
+
+namespace support {
+
+/// How well generated texts agree with what was expected.
+class TextScores {
+public:
+    /// `prompt`: what `said` may begin with and references do not.
+    void add(Sample const& sample, std::string said, std::string const& prompt = {});
+
+    /// "words": mean F1 of the words against the reference that fits best, which decides; "exact":
+    /// how many texts are one of theirs. And the first samples, to look at.
+    Validation validation() const;
+
+private:
+    double words_ = 0, exact_ = 0, count_ = 0;
+    std::vector<ShownSample> shown_;
+};
+
+} // namespace support

@@ -1,0 +1,301 @@
+#include "support/catch.hpp"
+
+#if defined(BLIP_FINETUNE_CAPTION_PROGRAM) && __has_include(<sys/wait.h>)
+
+#include <chrono>
+#include <fstream>
+#include <random>
+#include <string>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include <support/program.hpp>
+
+#include <blip/model/golden_cases.hpp>
+
+// Whole training programs on drawn scenes, small enough for seconds.
+
+namespace {
+
+using namespace program_test;
+using nlohmann::json;
+
+std::string const sizes = std::string(BLIP_SOURCE_DIR) + "/examples/scenes/model";
+std::string const momentum_sizes = std::string(BLIP_SOURCE_DIR) + "/examples/scenes/pretraining";
+
+Words const quick{"--scratch",
+                  "--batch",
+                  "4",
+                  "--schedule",
+                  "warm-up cosine",
+                  "--crop-least",
+                  "1",
+                  "--no-flip",
+                  "--no-rand-augment",
+                  "--learning-rate",
+                  "1e-3",
+                  "--accumulate",
+                  "1",
+                  "--log-every",
+                  "1",
+                  "--dropout",
+                  "0.1",
+                  "--beams",
+                  "1",
+                  "--prompt",
+                  ""};
+
+/// 60 scenes in a shard and 12 of either test.
+struct Scenes {
+    Folder folder;
+    std::string train = folder / "scenes/train";
+    std::string test = folder / "scenes/test_scenes.json";
+
+    Scenes() {
+        auto const result =
+            run(BLIP_SCENES_PROGRAM, folder, {folder / "scenes", "--train", "60", "--test", "12"});
+        REQUIRE(result.error == "");
+        REQUIRE(result.status == 0);
+    }
+
+    Words command(std::string const& model, std::string const& output, Words more) const {
+        return Words{model, "--data", train, "-o", folder / output} + quick + more;
+    }
+
+    std::string weights(std::string const& output) const {
+        return read(fs::path(folder / output) / "last" / "model.safetensors");
+    }
+};
+
+std::size_t count_of(std::string const& text, std::string const& part) {
+    std::size_t count = 0;
+    for (auto at = text.find(part); at != text.npos; at = text.find(part, at + 1))
+        ++count;
+    return count;
+}
+
+} // namespace
+
+TEST_CASE("The same scenes are drawn every time", "[examples][training]") {
+    Scenes const first, second;
+    auto const list = json::parse(read(first.test));
+    REQUIRE(list.size() == 12);
+    for (auto const& scene : list) {
+        CHECK(scene["caption"].size() >= 1);
+        CHECK(fs::exists(fs::path(first.test).parent_path() / std::string(scene["image"])));
+    }
+    CHECK(read(first.test) == read(second.test));
+    auto const shard = "/scenes-000000.tar";
+    CHECK(read(first.train + shard).size() > 60 * 1024);
+    CHECK(read(first.train + shard) == read(second.train + shard));
+}
+
+TEST_CASE("A captioner is trained, resumed and used", "[examples][training]") {
+    Scenes const scenes;
+    auto const whole = run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+                           scenes.command(sizes, "run",
+                                          {"--steps", "8", "--validation", scenes.test,
+                                           "--validate-every", "4", "--checkpoint-every", "4"}));
+    INFO(whole.error);
+    REQUIRE(whole.status == 0);
+    CHECK(whole.error.find("60 items, 4 a step") != std::string::npos);
+    CHECK(count_of(whole.error, "validation words") == 2);
+
+    auto const log = lines_of(read(scenes.folder / "run/log.csv"));
+    REQUIRE(log.size() == 9);
+    CHECK(log[0] == "step,loss,rate,norm,seconds,waited");
+    auto const loss = [&](std::size_t row) {
+        return std::stod(log[row].substr(log[row].find(',') + 1));
+    };
+    CHECK(loss(8) < loss(1));
+    auto const page = read(scenes.folder / "run/index.html");
+    CHECK(count_of(page, "<polyline") >= 3);
+    CHECK(count_of(page, "<figure") == 12);
+    CHECK(page.find("http-equiv=\"refresh\"") == std::string::npos);
+
+    // Threads and a stop in the middle cannot be seen in the weights.
+    auto const expected = scenes.weights("run");
+    REQUIRE(expected.size() > 1000000);
+    auto const threads = run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+                             scenes.command(sizes, "one", {"--steps", "8", "--threads", "1"}));
+    REQUIRE(threads.status == 0);
+    CHECK(scenes.weights("one") == expected);
+
+    auto const again = run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+                           scenes.command(sizes, "run", {"--steps", "8"}));
+    CHECK(again.status == 2);
+    CHECK(again.error.find("there is a run already") != std::string::npos);
+    auto const other = run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+                           scenes.command(sizes, "run", {"--steps", "9", "--resume"}));
+    CHECK(other.status == 2);
+    CHECK(other.error.find("steps was 8 and is 9") != std::string::npos);
+
+    // What was trained is a model like any other.
+    auto const used = run(BLIP_CAPTION_PROGRAM, scenes.folder,
+                          {scenes.folder / "run/best", scenes.folder / "scenes/test_scenes"});
+    INFO(used.error);
+    CHECK(used.status == 0);
+    CHECK(lines_of(used.out).size() == 12);
+}
+
+TEST_CASE("Killed at any moment and resumed, training ends with the same bits",
+          "[examples][training]") {
+    Scenes const scenes;
+    Words const how{"--steps", "40", "--checkpoint-every", "1", "--threads", "1"};
+    auto const whole =
+        run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder, scenes.command(sizes, "whole", how));
+    INFO(whole.error);
+    REQUIRE(whole.status == 0);
+
+    std::mt19937 random(7);
+    int kills = 0;
+    for (int attempt = 0; attempt < 400; ++attempt) {
+        Program program(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+                        scenes.command(sizes, "killed", how + Words{"--resume"}));
+        if (kills == 20) {
+            int const status = program.wait();
+            INFO(program.error());
+            REQUIRE(status == 0);
+            break;
+        }
+        // Some die before their first step, some in the middle of a checkpoint.
+        auto const patience = std::uniform_int_distribution(20, 250)(random);
+        std::this_thread::sleep_for(std::chrono::milliseconds(patience));
+        int const status = program.end(SIGKILL);
+        INFO("kill " << kills << ", " << program.error());
+        REQUIRE(status == -1);
+        ++kills;
+    }
+    CHECK(kills == 20);
+    CHECK(scenes.weights("killed") == scenes.weights("whole"));
+    // One row of the log a step, none twice.
+    auto const log = lines_of(read(scenes.folder / "killed/log.csv"));
+    REQUIRE(log.size() == 41);
+    for (std::size_t row = 1; row < log.size(); ++row)
+        CHECK(log[row].starts_with(std::to_string(row) + ","));
+}
+
+TEST_CASE("Training stops before bad numbers reach the weights", "[examples][training]") {
+    Scenes const scenes;
+    auto const result =
+        run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+            {sizes, "--scratch", "--data", scenes.train, "-o", scenes.folder / "run", "--batch",
+             "4", "--steps", "40", "--schedule", "constant", "--learning-rate", "1e20"});
+    CHECK(result.status == 2);
+    INFO(result.error);
+    CHECK(result.error.find("The batch was:") != std::string::npos);
+    CHECK(result.error.find("scenes-000000.tar") != std::string::npos);
+    CHECK(result.error.find("--learning-rate") != std::string::npos);
+}
+
+TEST_CASE("Broken items are named and skipped, up to a limit", "[examples][training]") {
+    Scenes const scenes;
+    auto list = json::parse(read(scenes.test));
+    list[3]["image"] = "test_scenes/nowhere.png";
+    list[5].erase("caption");
+    std::ofstream(fs::path(scenes.test).parent_path() / "broken.json") << list.dump();
+    auto const data = (fs::path(scenes.test).parent_path() / "broken.json").string();
+    auto const command = [&](std::string const& output, std::string const& limit) {
+        return Words{sizes,     "--data", data,           "-o", scenes.folder / output,
+                     "--steps", "6",      "--max-broken", limit} +
+               quick;
+    };
+    auto const skipped = run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder, command("skipped", "2"));
+    INFO(skipped.error);
+    CHECK(skipped.status == 0);
+    CHECK(count_of(skipped.error, "nowhere.png") == 1);
+    CHECK(count_of(skipped.error, "element 6") == 1);
+    auto const refused = run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder, command("refused", "1"));
+    CHECK(refused.status == 2);
+    CHECK(refused.error.find("2 samples are broken") != std::string::npos);
+}
+
+TEST_CASE("A plan says memory and time, and trains nothing", "[examples][training]") {
+    Scenes const scenes;
+    auto const result = run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+                            scenes.command(sizes, "run", {"--epochs", "2", "--plan"}));
+    INFO(result.error);
+    CHECK(result.status == 0);
+    CHECK(result.error.find("15 steps an epoch, 30 steps in all") != std::string::npos);
+    CHECK(result.error.find("a checkpoint:") != std::string::npos);
+    CHECK(!fs::exists(scenes.folder / "run"));
+}
+
+TEST_CASE("A config file changes the recipe, the command line the file", "[examples][training]") {
+    Scenes const scenes;
+    auto const file = scenes.folder / "config.json";
+    std::ofstream(file) << R"({"steps": 3, "batch": 5, "data": "scenes/train"})";
+    auto const result = run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+                            {sizes, "--scratch", "--config", file, "--batch", "6", "-o",
+                             scenes.folder / "run", "--plan"});
+    INFO(result.error);
+    CHECK(result.status == 0);
+    CHECK(result.error.find("6 a step (1 x 6)") != std::string::npos);
+    CHECK(result.error.find("3 steps in all") != std::string::npos);
+    std::ofstream(file) << R"({"step": 3})";
+    check_mistake(BLIP_FINETUNE_CAPTION_PROGRAM,
+                  {sizes, "--scratch", "--config", file, "-o", scenes.folder / "run"},
+                  "no value is called \"step\"; did you mean \"steps\"?");
+}
+
+TEST_CASE("Pre-training gives a captioner and a matcher", "[examples][training]") {
+    Scenes const scenes;
+    auto const trained = run(BLIP_PRETRAIN_PROGRAM, scenes.folder,
+                             scenes.command(momentum_sizes, "run",
+                                            {"--steps", "4", "--validation", scenes.test,
+                                             "--text-length", "16", "--rerank", "4"}));
+    INFO(trained.error);
+    REQUIRE(trained.status == 0);
+    CHECK(lines_of(read(scenes.folder / "run/log.csv"))[0].starts_with("step,loss,itc,itm,lm,"));
+    CHECK(trained.error.find("recall mean") != std::string::npos);
+    auto const captions =
+        run(BLIP_CAPTION_PROGRAM, scenes.folder,
+            {scenes.folder / "run/last/captioner", scenes.folder / "scenes/test_scenes"});
+    CHECK(captions.status == 0);
+    CHECK(lines_of(captions.out).size() == 12);
+    auto const tuned =
+        run(BLIP_FINETUNE_RETRIEVAL_PROGRAM, scenes.folder,
+            Words{scenes.folder / "run/last/pretrained", "--data", scenes.train, "-o",
+                  scenes.folder / "tuned", "--steps", "2", "--batch", "4", "--accumulate", "2"});
+    INFO(tuned.error);
+    CHECK(tuned.status == 0);
+    CHECK(fs::exists(scenes.folder / "tuned/last/model.safetensors"));
+}
+
+#if BLIP_HAS_GOLDEN_VQA
+TEST_CASE("Answers are learnt", "[examples][training][golden]") {
+    Scenes const scenes;
+    auto const trained = run(BLIP_FINETUNE_VQA_PROGRAM, scenes.folder,
+                             scenes.command(std::string(BLIP_GOLDEN_DIR) + "/vqa", "run",
+                                            {"--steps", "4", "--validation", scenes.test}));
+    INFO(trained.error);
+    CHECK(trained.status == 0);
+    CHECK(trained.error.find("validation words") != std::string::npos);
+    CHECK(fs::exists(scenes.folder / "run/best/model.safetensors"));
+}
+#endif
+
+#if BLIP_HAS_GOLDEN_NLVR
+TEST_CASE("Sentences about pairs are learnt", "[examples][training][golden]") {
+    Scenes const scenes;
+    auto const list = json::parse(read(scenes.test));
+    auto pairs = json::array();
+    for (std::size_t i = 0; i + 1 < list.size(); ++i)
+        pairs.push_back({{"images", {list[i]["image"], list[i + 1]["image"]}},
+                         {"sentence", "the left picture shows a circle"},
+                         {"label", i % 2 == 0 ? "True" : "False"}});
+    auto const data = scenes.folder / "scenes/pairs.json";
+    std::ofstream(data) << pairs.dump();
+    auto const trained = run(BLIP_FINETUNE_NLVR2_PROGRAM, scenes.folder,
+                             Words{std::string(BLIP_GOLDEN_DIR) + "/nlvr", "--data", data, "-o",
+                                   scenes.folder / "run", "--steps", "4", "--validation", data} +
+                                 quick);
+    INFO(trained.error);
+    CHECK(trained.status == 0);
+    CHECK(trained.error.find("validation accuracy") != std::string::npos);
+    CHECK(fs::exists(scenes.folder / "run/last/config.json"));
+}
+#endif
+
+#endif
