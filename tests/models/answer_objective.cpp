@@ -57,6 +57,25 @@ Objective fresh(ObjectiveOptions<Cpu<float>> const& options) {
 
 } // namespace
 
+TEST_CASE("an answerer trained from scratch answers what it was taught") {
+    ObjectiveOptions<Cpu<float>> options;
+    options.dropout = 0;
+    options.drop_path = 0;
+    auto trainer = fresh(options);
+    auto batch = tiny_batch();
+    batch.answers = {{{"word20", 1}}, {{"word21 word22 word23", 1}}, {{"word24 a", 1}}};
+    AdamW<Trainer::Network> optimizer(trainer.engine());
+    for (int i = 0; i < 300; ++i) {
+        trainer.step(batch);
+        optimizer.step(trainer.engine(), trainer.weights(), trainer.gradient(), 3e-3);
+    }
+    QuestionAnswerer<C, Cpu<float>> const answerer(trainer.shared());
+    // In training no answer sees padding; the published inference lets it.
+    auto const answers = answerer.answer(batch.pixels, batch.questions, {.attend_padding = false});
+    for (std::size_t i = 0; i < answers.size(); ++i)
+        CHECK(answers[i].front().text == batch.answers[i].front().text);
+}
+
 TEST_CASE("every picture network of question answering is trained with stochastic depth") {
     auto const trainer = fresh({});
     auto const& blocks = trainer.weights()->vision.stack.blocks;
