@@ -15,6 +15,7 @@
 #include <blip/models/objective.hpp>
 #include <blip/train/adamw.hpp>
 #include <blip/train/clip.hpp>
+#include <blip/train/parameter_rules.hpp>
 #include <blip/train/training_state.hpp>
 
 #include "page.hpp"
@@ -80,9 +81,10 @@ public:
 
     TrainedAs(Objective objective, TrainingPlan const& plan)
         : objective_(std::move(objective)),
-          optimizer_(
-              objective_.engine(),
-              {.beta1 = plan.beta1, .beta2 = plan.beta2, .weight_decay = plan.weight_decay}) {}
+          optimizer_(objective_.engine(),
+                     {.beta1 = plan.beta1, .beta2 = plan.beta2, .weight_decay = plan.weight_decay},
+                     plan.decay_all ? blip::ParameterRules{}
+                                    : blip::ParameterRules{blip::decay_matrices_only}) {}
 
     blip::Preprocess const& preprocessing() const override { return objective_.preprocessing(); }
     std::vector<std::string> warnings() const override {
