@@ -45,8 +45,11 @@ TEST_CASE("a size that was not compiled in is named, with the remedy") {
     folder.folder = "/somewhere";
     folder.sizes = sizes_of<config::caption_base>();
     CHECK(message_of(folder, 400).find("at that image size: image 400") != std::string::npos);
+    CHECK(message_of(folder, 400).find("at image size 384 or 224 or 480, to which positions") !=
+          std::string::npos);
     folder.sizes.text.vocabulary = 777;
     auto const message = message_of(folder);
+    CHECK(message.find("at image size") == std::string::npos);
     CHECK(message.find("vocabulary 777") != std::string::npos);
     CHECK(message.find("-DBLIP_MODELS=\"/somewhere\"") != std::string::npos);
     for (auto const* known : {"base: image 384", "large: image 384", "base: image 480"})

@@ -22,6 +22,21 @@ std::string describe_list(config::ModelList<C...>) {
     return text.empty() ? "\n  nothing" : text;
 }
 
+/// Says at which other image sizes of the list a model of `sizes` could be used; empty: at none.
+template <class... C>
+std::string other_image_sizes(config::ModelList<C...>, ModelSizes sizes) {
+    std::string text;
+    auto const offer = [&](ModelSizes const& have) {
+        sizes.vision.image = have.vision.image;
+        if (have == sizes)
+            text += join(text.empty() ? "" : " or ", have.vision.image);
+    };
+    (offer(sizes_of<C>()), ...);
+    return text.empty() ? text
+                        : join("\nIt can use the checkpoint at image size ", text,
+                               ", to which positions are resized.");
+}
+
 template <class Wanted, class F, class Missing, class First, class... Rest>
 auto visit_first(config::ModelList<First, Rest...>, Wanted const& wanted, F& f,
                  Missing const& missing) {
@@ -66,7 +81,8 @@ auto visit_config(ModelFolder const& folder, F f, std::optional<int> image_size 
         return join(
             folder.weights.path().string(), ": this program was built without the sizes of ",
             "this checkpoint", resized ? " at that image size" : "", ": ", describe(sizes),
-            ". It has:", describe_configs<List>(), "\nConfigure the build with -DBLIP_MODELS=\"",
+            ". It has:", describe_configs<List>(), detail::other_image_sizes(List{}, sizes),
+            "\nConfigure the build with -DBLIP_MODELS=\"",
             std::filesystem::absolute(folder.folder).string(), "\" to add the checkpoint's sizes",
             resized ? " (with \"image_size\" changed in a copy of its config.json)" : "");
     });
