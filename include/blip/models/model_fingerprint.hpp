@@ -27,7 +27,9 @@ std::uint64_t model_fingerprint(LoadedModel<Network> const& model) {
         take(std::bit_cast<std::uint32_t>(model.preprocess.mean[channel]));
         take(std::bit_cast<std::uint32_t>(model.preprocess.std[channel]));
     }
-    for (double const epsilon : {model.settings.vision_epsilon, model.settings.text_epsilon}) {
+    // Named, because nvcc 13 does not translate such a list in the head of the loop.
+    double const epsilons[] = {model.settings.vision_epsilon, model.settings.text_epsilon};
+    for (double const epsilon : epsilons) {
         auto const bits = std::bit_cast<std::uint64_t>(epsilon);
         take(static_cast<std::uint32_t>(bits));
         take(static_cast<std::uint32_t>(bits >> 32));

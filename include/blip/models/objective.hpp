@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -170,8 +171,10 @@ protected:
             throw ArgumentError("an objective trains weights in Layout::rows; Layout::panels are "
                                 "for inference only");
         auto& settings = model_->settings;
-        for (auto const& [name, share] : {std::pair{"dropout", options.dropout},
-                                          std::pair{"label smoothing", options.label_smoothing}})
+        // Named, because nvcc 13 does not translate such a list in the head of the loop.
+        std::array const shares{std::pair{"dropout", options.dropout},
+                                std::pair{"label smoothing", options.label_smoothing}};
+        for (auto const& [name, share] : shares)
             if (share && !(*share >= 0 && *share < 1))
                 throw ArgumentError(
                     join("an objective's ", name, " is ", *share, ", expected 0 to below 1"));
