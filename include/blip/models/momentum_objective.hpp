@@ -76,12 +76,13 @@ protected:
     /// What a file holds beside the trained network.
     struct Momentum {
         using Host = HostScalar<B>;
+        typename B::Engine engine;
         std::vector<Host> images, texts;
         std::int64_t pointer;
         std::vector<OutputTensor> tensors; ///< look at the members above
 
-        Momentum(State const& state, typename B::Engine engine)
-            : pointer(state.queue.pointer()),
+        Momentum(State const& state, typename B::Engine const& shared)
+            : engine(shared), pointer(state.queue.pointer()),
               tensors(published_tensors(state.teacher.weights(), engine, teacher_names)) {
             auto const& queue = state.queue;
             std::vector<std::int64_t> const size{config::projection, queue.length};
