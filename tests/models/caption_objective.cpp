@@ -91,15 +91,42 @@ TEST_CASE("captions in parts give the losses and gradients of the whole batch") 
     using B = Reference<double>;
     ObjectiveOptions<B> options;
     options.dropout = 0;
-    auto trainer = CaptionObjective<C, B>::from_scratch({}, test::tiny_words(), {.size = 24},
-                                                        options, {.prompt = "a photo of "});
     auto const batch = tiny_batch();
-    for (auto const rule : {SmoothingRule::ignore_padding, SmoothingRule::torch_1_10}) {
-        auto const whole = outcome(trainer, std::span(&batch, 1), {.rule = rule});
-        for (std::size_t const first : {std::size_t{1}, std::size_t{2}})
-            CHECK(test::relative_difference(
-                      outcome(trainer, in_parts(batch, first), {.rule = rule}), whole) < 1e-12);
+    for (double const hidden : {0.0, 0.5}) {
+        auto trainer =
+            CaptionObjective<C, B>::from_scratch({}, test::tiny_words(), {.size = 24}, options,
+                                                 {.prompt = "a photo of ", .word_dropout = hidden});
+        for (auto const rule : {SmoothingRule::ignore_padding, SmoothingRule::torch_1_10}) {
+            auto const step = [&](std::span<CaptionBatch const> parts) {
+                trainer.resume_at(7); // the same words are hidden
+                return outcome(trainer, parts, {.rule = rule});
+            };
+            auto const whole = step(std::span(&batch, 1));
+            for (std::size_t const first : {std::size_t{1}, std::size_t{2}})
+                CHECK(test::relative_difference(step(in_parts(batch, first)), whole) < 1e-12);
+        }
     }
+}
+
+TEST_CASE("word dropout hides words from a captioner in training, named by seed and step") {
+    auto const batch = tiny_batch();
+    auto const run = [&](double hidden, std::uint64_t seed, std::int64_t step) {
+        ObjectiveOptions<Cpu<float>> options;
+        options.dropout = 0;
+        options.fresh_seed = 1;
+        options.seed = seed;
+        auto trainer = fresh(options, {.prompt = "a photo of ", .word_dropout = hidden});
+        trainer.resume_at(step);
+        return outcome(trainer, std::span(&batch, 1));
+    };
+    auto const plain = run(0, 1, 0);
+    CHECK(plain == run(0, 2, 3));
+    CHECK(run(0.5, 1, 0) != plain);
+    CHECK(run(0.5, 1, 0) == run(0.5, 1, 0));
+    CHECK(run(0.5, 1, 0) != run(0.5, 2, 0));
+    CHECK(run(0.5, 1, 0) != run(0.5, 1, 1));
+    for (double const none : {-0.1, 1.0})
+        CHECK_THROWS_AS(run(none, 1, 0), ArgumentError);
 }
 
 TEST_CASE("recomputed blocks give a captioner's training the same bits for less memory") {
