@@ -37,8 +37,8 @@ public:
             std::vector<std::string> questions;
             for (auto const& sample : samples)
                 questions.push_back(sample.question);
-            auto const answers =
-                answerer.answer(this->pixels(samples), questions, {.beams = plan.beams});
+            auto const answers = answerer.answer(this->pixels(samples), questions,
+                                                 {.beams = plan.beams, .attend_padding = false});
             for (std::size_t i = 0; i < samples.size(); ++i) {
                 auto const& said = answers[i].front().text;
                 if (samples[i].references.size() > 1) {
