@@ -53,7 +53,7 @@ struct TrainingPlan {
     std::string prompt = "a picture of ";
     int max_words = 30;
     int text_length = 0;     ///< tokens that captions and questions are cut to; 0: the authors'
-    double smoothing = -1;   ///< of labels; -1: as the checkpoint says
+    double smoothing = 0.1;  ///< of labels; -1: as the checkpoint says, 0 in the port
     double word_dropout = 0; ///< share of a caption's words that the decoder does not see
     double dropout = 0.1;    ///< of the text network; -1: as the checkpoint says, 0 in the port
     double drop_path = -1;   ///< end of the ramp; -1: as the size is published
