@@ -42,6 +42,16 @@ namespace detail {
 
 inline constexpr std::size_t dot_lanes = 16;
 
+/// a b + sum, rounded once where the processor can and twice elsewhere: said outright, because a
+/// compiler that may choose does so differently from tile to tile.
+inline float multiply_add(float a, float b, float sum) {
+#if defined(__FMA__) || defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA)
+    return std::fma(a, b, sum);
+#else
+    return a * b + sum;
+#endif
+}
+
 /// out[c * stride + r] = rows[r] · queries[c]. Every sum runs over the same lanes in the same
 /// order, so its bits depend on nothing but the two vectors.
 template <std::size_t Rows, std::size_t Queries>
@@ -53,12 +63,15 @@ void dot_tile(float const* rows, float const* queries, std::size_t width, float*
         for (std::size_t r = 0; r < Rows; ++r)
             for (std::size_t c = 0; c < Queries; ++c)
                 for (std::size_t lane = 0; lane < dot_lanes; ++lane)
-                    sums[r][c][lane] += rows[r * width + k + lane] * queries[c * width + k + lane];
+                    sums[r][c][lane] =
+                        multiply_add(rows[r * width + k + lane], queries[c * width + k + lane],
+                                     sums[r][c][lane]);
     for (std::size_t r = 0; r < Rows; ++r)
         for (std::size_t c = 0; c < Queries; ++c) {
             auto& lanes = sums[r][c];
             for (std::size_t lane = 0; k + lane < width; ++lane)
-                lanes[lane] += rows[r * width + k + lane] * queries[c * width + k + lane];
+                lanes[lane] = multiply_add(rows[r * width + k + lane],
+                                           queries[c * width + k + lane], lanes[lane]);
             for (std::size_t half = dot_lanes / 2; half > 0; half /= 2)
                 for (std::size_t lane = 0; lane < half; ++lane)
                     lanes[lane] += lanes[lane + half];
