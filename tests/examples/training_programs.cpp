@@ -131,6 +131,17 @@ TEST_CASE("A captioner is trained, resumed and used", "[examples][training]") {
     CHECK(other.status == 2);
     CHECK(other.error.find("steps was 8 and is 9") != std::string::npos);
 
+    auto const more = scenes.folder / "more";
+    fs::create_directories(more);
+    fs::copy(scenes.train, more, fs::copy_options::recursive);
+    fs::copy_file(fs::path(more) / "scenes-000000.tar", fs::path(more) / "scenes-000060.tar");
+    fs::rename(scenes.train, scenes.train + ".old");
+    fs::rename(more, scenes.train);
+    auto const changed = run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+                             scenes.command(sizes, "one", {"--steps", "8", "--resume"}));
+    CHECK(changed.status == 2);
+    CHECK(changed.error.find("begun with 60 items and now there are 120") != std::string::npos);
+
     // What was trained is a model like any other.
     auto const used = run(BLIP_CAPTION_PROGRAM, scenes.folder,
                           {scenes.folder / "run/best", scenes.folder / "scenes/test_scenes"});

@@ -110,6 +110,7 @@ public:
           folder_(arguments.output), model_(model),
           data_(plan_.data, sample_options(kind, false), plan_.seed), columns_(model.loss_names()),
           log_(folder_ / "log.csv", log_columns(), plan_.log_every) {
+        seen_items_ = static_cast<std::int64_t>(data_.size());
         if (!plan_.validation.empty())
             validation_.emplace(plan_.validation, sample_options(kind, true), plan_.seed);
         items_ = static_cast<std::uint64_t>(plan_.items_per_step());
@@ -242,6 +243,7 @@ private:
         state_.emplace(blip::Cpu<float>::Engine(static_cast<std::size_t>(plan_.threads)));
         model_.add_to(*state_);
         state_->add("run.step", step_);
+        state_->add("run.items", seen_items_);
         state_->add("run.best", best_, blip::Length::any);
         state_->add("run.history", history_);
         blip::add_parts(*state_, "log", log_);
@@ -249,6 +251,11 @@ private:
             auto const found = checkpoints_->restore_latest(
                 *state_, [&](std::string const& why) { note("passed over: " + why); });
             if (found) {
+                if (seen_items_ != static_cast<std::int64_t>(data_.size()))
+                    throw UsageError(
+                        blip::join(folder_.string(), ": the run was begun with ", seen_items_,
+                                   " items and now there are ", data_.size(),
+                                   "; resume with the same data, or give another --output"));
                 model_.resume_at(step_);
                 read_history();
                 say(blip::join(program_, ": goes on from step ", step_));
@@ -503,7 +510,8 @@ private:
     blip::Schedule rate_;
     std::optional<blip::CheckpointFolder> checkpoints_;
     std::optional<blip::TrainingState<blip::Cpu<float>>> state_;
-    std::vector<double> best_; ///< score and step
+    std::int64_t seen_items_ = 0; ///< of the data, to notice that it has changed
+    std::vector<double> best_;    ///< score and step
     std::string history_ = "[]";
     std::vector<Curve> losses_, scores_;
     Curve rates_{"rate", {}};
