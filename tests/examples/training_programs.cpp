@@ -14,6 +14,8 @@
 
 #include <blip/model/golden_cases.hpp>
 
+#include "../../examples/scenes/scene.hpp"
+
 // Whole training programs on drawn scenes, small enough for seconds.
 
 namespace {
@@ -89,6 +91,27 @@ TEST_CASE("The same scenes are drawn every time", "[examples][training]") {
     auto const shard = "/scenes-000000.tar";
     CHECK(read(first.train + shard).size() > 60 * 1024);
     CHECK(read(first.train + shard) == read(second.train + shard));
+}
+
+TEST_CASE("The model in the repository describes scenes that it has never seen",
+          "[examples][training]") {
+    Folder const folder;
+    auto const root = std::string(BLIP_SOURCE_DIR) + "/examples/scenes/";
+    auto const result = run(BLIP_CAPTION_PROGRAM, folder, {root + "model", root + "pictures"});
+    INFO(result.error);
+    REQUIRE(result.status == 0);
+    int right = 0, all = 0;
+    for (auto const& line : lines_of(result.out)) {
+        auto const at = line.find("/scene-");
+        if (at == line.npos)
+            continue;
+        auto const number = std::stoul(line.substr(at + 7, 2));
+        for (auto const& caption : scenes::draw_scene(1, scenes::Split::scenes, number).captions())
+            right += line.ends_with(caption) ? 1 : 0;
+        ++all;
+    }
+    CHECK(all == 12);
+    CHECK(right >= 11);
 }
 
 TEST_CASE("A captioner is trained, resumed and used", "[examples][training]") {
