@@ -92,9 +92,10 @@ using caption_models = ModelList<caption_base, caption_large, base<224>, large<2
 /// faster training.
 using caption_training_models = ModelList<caption_base, caption_large, base<224>>;
 
-/// Sizes that programs for training with a momentum teacher serve.
-using pretraining_models = ModelList<pretrain_base, pretrain_large>;
-using retrieval_training_models = ModelList<retrieval_base, retrieval_large>;
+/// Sizes that training programs serve; every other one is a config.json away (`BLIP_MODELS`).
+using pretraining_models = ModelList<pretrain_base>;
+using retrieval_training_models = ModelList<retrieval_base>;
+using caption_training_models = ModelList<caption_base, caption_large>;
 
 /// The NLVR2 model, model_base_nlvr.pth: text layers from the seventh on merge.
 struct nlvr_base : base<384> {
