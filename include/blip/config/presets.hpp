@@ -88,10 +88,6 @@ using retrieval_large = with_queue<large<384>>;
 /// Published sizes that a captioning program serves.
 using caption_models = ModelList<caption_base, caption_large, base<224>, large<224>, base<480>>;
 
-/// Sizes that a program for fine-tuning a captioner serves: the published ones, and 224 pixels for
-/// faster training.
-using caption_training_models = ModelList<caption_base, caption_large, base<224>>;
-
 /// Sizes that training programs serve; every other one is a config.json away (`BLIP_MODELS`).
 using pretraining_models = ModelList<pretrain_base>;
 using retrieval_training_models = ModelList<retrieval_base>;
