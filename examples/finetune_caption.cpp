@@ -52,11 +52,12 @@ private:
     }
 };
 
-/// The paper's fine-tuning on COCO (section 4.2 and the authors' caption_coco.yaml).
+/// The paper's fine-tuning on COCO (section 5.2 and the authors' caption_coco.yaml).
 TrainingPlan recipe() {
     TrainingPlan plan;
     plan.task = "caption";
     plan.batch = 32;
+    plan.accumulate = 8;
     plan.epochs = 5;
     plan.learning_rate = 1e-5;
     return plan;

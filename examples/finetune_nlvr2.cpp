@@ -74,7 +74,7 @@ private:
     }
 };
 
-/// The paper's fine-tuning on NLVR2 (section 4.5 and the authors' nlvr.yaml).
+/// The paper's fine-tuning on NLVR2 (section 5.4 and the authors' nlvr.yaml).
 TrainingPlan recipe() {
     TrainingPlan plan;
     plan.task = "nlvr2";

@@ -36,7 +36,8 @@ public:
     }
 };
 
-/// The paper's fine-tuning on COCO (section 4.2 and the authors' retrieval_coco.yaml).
+/// The paper's fine-tuning on COCO (section 5.1 and the authors' retrieval_coco.yaml), except that
+/// hard negatives come from each part of a batch and not from all of them.
 TrainingPlan recipe() {
     TrainingPlan plan;
     plan.task = "retrieval";

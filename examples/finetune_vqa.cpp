@@ -70,7 +70,7 @@ private:
     }
 };
 
-/// The paper's fine-tuning on VQA v2 (section 4.4 and the authors' vqa.yaml).
+/// The paper's fine-tuning on VQA v2 (section 5.3 and the authors' vqa.yaml).
 TrainingPlan recipe() {
     TrainingPlan plan;
     plan.task = "vqa";
@@ -85,8 +85,8 @@ TrainingPlan recipe() {
 } // namespace
 
 int main(int count, char** values) {
-    return training_program<
-        AnswerTask, Served<blip::config::answer_models, blip::config::built_in_question_answerers>>(
+    return training_program<AnswerTask, Served<blip::config::vqa_training_models,
+                                               blip::config::built_in_question_answerers>>(
         count, values,
         {.name = "finetune_vqa",
          .purpose = "Teaches a model to answer questions about pictures.",

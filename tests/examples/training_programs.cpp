@@ -2,6 +2,7 @@
 
 #if defined(BLIP_FINETUNE_CAPTION_PROGRAM) && __has_include(<sys/wait.h>)
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <random>
@@ -69,6 +70,14 @@ struct Scenes {
         return read(fs::path(folder / output) / "last" / "model.safetensors");
     }
 };
+
+/// `words` without these options and their values.
+Words without(Words words, std::string const& first, std::string const& second) {
+    for (auto const& option : {first, second})
+        if (auto const at = std::find(words.begin(), words.end(), option); at != words.end())
+            words.erase(at, at + 2);
+    return words;
+}
 
 std::size_t count_of(std::string const& text, std::string const& part) {
     std::size_t count = 0;
@@ -176,38 +185,64 @@ TEST_CASE("A captioner is trained, resumed and used", "[examples][training]") {
 TEST_CASE("Killed at any moment and resumed, training ends with the same bits",
           "[examples][training]") {
     Scenes const scenes;
-    Words const how{"--steps", "40", "--checkpoint-every", "1", "--threads", "1"};
-    auto const whole =
-        run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder, scenes.command(sizes, "whole", how));
+    Words const how{"--steps",          "120", "--checkpoint-every", "1",
+                    "--threads",        "1",   "--log-every",        "3",
+                    "--accumulate",     "2",   "--validation",       scenes.test,
+                    "--validate-every", "25"};
+    auto const command = [&](std::string const& output, Words const& more) {
+        return Words{sizes, "--data", scenes.train, "-o", scenes.folder / output} +
+               without(quick, "--log-every", "--accumulate") + how + more;
+    };
+    auto const whole = run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder, command("whole", {}));
     INFO(whole.error);
     REQUIRE(whole.status == 0);
 
+    // How many steps lie safely on disk.
+    auto const done = [&] {
+        long last = 0;
+        std::error_code ignored;
+        for (auto const& entry :
+             fs::directory_iterator(scenes.folder / "killed/checkpoints", ignored))
+            if (auto const name = entry.path().filename().string();
+                name.starts_with("step-") && name.ends_with(".safetensors"))
+                last = std::max(last, std::stol(name.substr(5)));
+        return last;
+    };
     std::mt19937 random(7);
-    int kills = 0;
-    for (int attempt = 0; attempt < 400; ++attempt) {
+    int kills = 0, amid_steps = 0;
+    for (; kills < 20; ++kills) {
         Program program(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
-                        scenes.command(sizes, "killed", how + Words{"--resume"}));
-        if (kills == 20) {
-            int const status = program.wait();
-            INFO(program.error());
-            REQUIRE(status == 0);
-            break;
-        }
-        // Some die before their first step, some in the middle of a checkpoint.
-        auto const patience = std::uniform_int_distribution(20, 250)(random);
+                        command("killed", {"--resume"}));
+        // Every fourth dies while it starts, the others after some steps, in whatever they do then.
+        long const before = done();
+        long const until = kills % 4 == 0 ? before : before + 1 + kills % 3;
+        for (int i = 0; i < 6000 && done() < until; ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        auto const patience = std::uniform_int_distribution(0, 30)(random);
         std::this_thread::sleep_for(std::chrono::milliseconds(patience));
         int const status = program.end(SIGKILL);
         INFO("kill " << kills << ", " << program.error());
         REQUIRE(status == -1);
-        ++kills;
+        amid_steps += done() > before ? 1 : 0;
     }
-    CHECK(kills == 20);
+    CHECK(amid_steps >= 10);
+    auto const rest =
+        run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder, command("killed", {"--resume"}));
+    INFO(rest.error);
+    REQUIRE(rest.status == 0);
     CHECK(scenes.weights("killed") == scenes.weights("whole"));
-    // One row of the log a step, none twice.
-    auto const log = lines_of(read(scenes.folder / "killed/log.csv"));
-    REQUIRE(log.size() == 41);
-    for (std::size_t row = 1; row < log.size(); ++row)
-        CHECK(log[row].starts_with(std::to_string(row) + ","));
+    // The same rows of the log, but for the columns of seconds.
+    auto const values = [&](std::string const& output) {
+        Words rows;
+        for (auto line : lines_of(read(fs::path(scenes.folder / output) / "log.csv"))) {
+            for (int i = 0; i < 2; ++i)
+                line.erase(line.rfind(','));
+            rows.push_back(line);
+        }
+        return rows;
+    };
+    CHECK(values("killed").size() == 41);
+    CHECK(values("killed") == values("whole"));
 }
 
 TEST_CASE("Training stops before bad numbers reach the weights", "[examples][training]") {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -44,16 +45,44 @@ Objective start(blip::ModelFolder const& from, TrainingPlan const& plan, How... 
     return Objective::load(from, std::move(options), std::move(how)...);
 }
 
+namespace detail {
+
+/// The picture size to train at: the checkpoint's own where a configuration has it, else that of
+/// the first configuration which differs in nothing else. The authors too pre-train at 224 pixels
+/// and fine-tune at the task's size.
+template <class... C>
+std::optional<int> training_image_size(blip::config::ModelList<C...>,
+                                       blip::ModelSizes const& found) {
+    std::optional<int> other;
+    auto const offer = [&](blip::ModelSizes sizes) {
+        int const image = sizes.vision.image;
+        sizes.vision.image = found.vision.image;
+        if (sizes == found && (!other || image == found.vision.image))
+            other = image;
+    };
+    (offer(blip::sizes_of<C>()), ...);
+    return other;
+}
+
+} // namespace detail
+
 /// The task at the size that the plan's model has. `Models`: the sizes to choose from; `Task<C>` is
 /// made of the model's folder and the plan.
 template <template <class> class Task, class Models>
 std::unique_ptr<TrainedModel> open_objective(TrainingPlan const& plan) {
     auto const folder = plan.scratch ? blip::ModelFolder::open_untrained(plan.model)
                                      : blip::ModelFolder::open(plan.model);
+    auto const image =
+        plan.scratch ? std::nullopt : detail::training_image_size(Models{}, folder.sizes);
+    if (image && *image != folder.sizes.vision.image)
+        std::fprintf(stderr, "%s: trained on at %d pixels instead of %d; positions are resized\n",
+                     plan.model.c_str(), *image, folder.sizes.vision.image);
     return blip::visit_config<Models>(
-        folder, [&]<class C>(std::type_identity<C>) -> std::unique_ptr<TrainedModel> {
+        folder,
+        [&]<class C>(std::type_identity<C>) -> std::unique_ptr<TrainedModel> {
             return std::make_unique<Task<C>>(folder, plan);
-        });
+        },
+        image);
 }
 
 /// How exported weights are kept.

@@ -43,7 +43,7 @@ struct TrainingPlan {
     double warmup_rate = 1e-6;
     double decay = 0.9; ///< of the rate per epoch, "warm-up decay" only
     double weight_decay = 0.05;
-    bool decay_all = true; ///< biases, norms and tables too, as the authors do
+    bool decay_all = true; ///< biases, norms, class token and temperature too, as the authors do
     double beta1 = 0.9, beta2 = 0.999;
     double clip = 0; ///< largest gradient norm; 0: any
 
@@ -109,7 +109,8 @@ void TrainingPlan::for_each_value(Plan& p, F f) {
     f("warmup-rate", p.warmup_rate, "The rate of the first step");
     f("decay", p.decay, "Factor of the rate per epoch (warm-up decay)");
     f("weight-decay", p.weight_decay, "AdamW's");
-    f("decay-all", p.decay_all, "Decay biases, norms and tables too, as the authors do");
+    f("decay-all", p.decay_all,
+      "Decay biases, norms, class token and temperature too, as the authors do");
     f("beta1", p.beta1, "AdamW's");
     f("beta2", p.beta2, "AdamW's");
     f("clip", p.clip, "Largest norm of the gradient; 0: any");

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <exception>
 #include <fstream>
 #include <limits>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include <blip/io/write_file.hpp>
+#include <blip/losses/contrastive.hpp>
 #include <blip/train/checkpoint_folder.hpp>
 #include <blip/train/data_source.hpp>
 #include <blip/train/loader.hpp>
@@ -127,6 +129,21 @@ public:
         if (a_.only_plan)
             return measure();
         begin();
+        try {
+            return train();
+        } catch (std::exception const& error) {
+            // The page must not say for ever that the run goes on.
+            messages_.push_back(error.what());
+            try {
+                page(false);
+            } catch (blip::Error const&) {
+            }
+            throw;
+        }
+    }
+
+private:
+    int train() {
         auto loader = make_loader();
         Clock::time_point const start = Clock::now();
         std::int64_t const first = step_;
@@ -135,26 +152,62 @@ public:
             double const waited_before = loader.seconds_waited();
             auto const samples = loader.next();
             double const waited = loader.seconds_waited() - waited_before;
-            auto const losses =
-                model_.step(samples, static_cast<std::size_t>(plan_.batch), options());
-            double const norm = model_.clip(plan_.clip);
-            require_finite(losses, norm, samples);
-            double const rate = rate_(step_);
-            model_.update(rate);
+            if (auto const losses = step(samples); !losses.empty()) {
+                double const norm = model_.clip(plan_.clip);
+                require_finite(losses, norm, samples);
+                model_.update(rate_(step_));
+                record(losses, norm, seconds_since(before), waited);
+            }
             ++step_;
-            record(losses, rate, norm, seconds_since(before), waited);
-            bool last = step_ == steps_ || ended_early();
-            if (last || is_due(plan_.validate_every))
+            if (!interrupted_by() && (step_ == steps_ || is_due(plan_.validate_every)))
                 validate();
-            last = last || ended_early();
-            if (last || is_due(plan_.checkpoint_every))
+            bool const last = step_ == steps_ || ended_early();
+            if (last || is_due(plan_.checkpoint_every)) {
+                if (step_ == steps_)
+                    log_.flush(step_);
                 save();
+            }
             report(first, seconds_since(start), loader.seconds_waited(), last);
         }
         return finish();
     }
 
-private:
+    /// Losses of the next step, or none where the batch cannot be learnt from: a text that is too
+    /// long, pictures without a negative. It is counted as a broken item and passed over, the same
+    /// whenever the run is repeated. Throws when there are too many.
+    TrainedModel::Scores step(std::vector<Sample> const& samples) {
+        constexpr int most_in_a_row = 3;
+        try {
+            auto losses = model_.step(samples, static_cast<std::size_t>(plan_.batch), options());
+            refused_in_a_row_ = 0;
+            return losses;
+        } catch (blip::Error const& error) {
+            if (++refused_ > plan_.max_broken || ++refused_in_a_row_ > most_in_a_row)
+                throw blip::Error(blip::join("step ", step_ + 1, ": ", error.what(), ". ",
+                                             where_to_go_on(), " The batch was:", names(samples)));
+            note(blip::join("step ", step_ + 1, " passed over: ", error.what(),
+                            ". The batch was:", names(samples)));
+        }
+        model_.resume_at(step_ + 1);
+        return {};
+    }
+
+    static std::string names(std::vector<Sample> const& samples) {
+        std::string items;
+        for (std::size_t i = 0; i < std::min<std::size_t>(samples.size(), 8); ++i)
+            items += "\n  " + samples[i].where;
+        if (samples.size() > 8)
+            items += blip::join("\n  and ", samples.size() - 8, " more");
+        return items;
+    }
+
+    std::string where_to_go_on() const {
+        auto const steps = checkpoints_->steps();
+        return steps.empty()
+                   ? std::string("There is no checkpoint yet.")
+                   : "The last checkpoint is " + checkpoints_->file(steps.back()).string() + ".";
+    }
+
     SampleOptions sample_options(SampleKind kind, bool validation) const {
         bool const crops = plan_.crop_least < 1;
         return {.kind = kind,
@@ -184,12 +237,8 @@ private:
     }
 
     blip::StepOptions options() const {
-        double const ramp =
-            plan_.alpha_epochs > 0
-                ? std::min(1.0, static_cast<double>(step_) /
-                                    (plan_.alpha_epochs * static_cast<double>(per_epoch_)))
-                : 1.0;
-        return {.alpha = plan_.alpha * ramp, .momentum = plan_.momentum};
+        auto const ramp = std::llround(plan_.alpha_epochs * static_cast<double>(per_epoch_));
+        return {.alpha = blip::ramped_alpha(plan_.alpha, step_, ramp), .momentum = plan_.momentum};
     }
 
     /// What is about to happen, for people.
@@ -214,18 +263,23 @@ private:
             auto const before = Clock::now();
             model_.step(samples, static_cast<std::size_t>(plan_.batch), options());
             model_.clip(0);
+            model_.update(0);
             least = std::min(least, seconds_since(before));
         }
         auto const memory = model_.memory();
-        auto const all = memory.weights + memory.gradient + memory.moments + memory.teacher;
-        say(blip::join(
-            "  a step: ", number(least, "%.3g"), " s and ", memory_text(memory.step),
-            " beside the above; in all ", memory_text(all + memory.step),
-            " of memory\n  an epoch: ", duration_text(least * static_cast<double>(per_epoch_)),
-            ", the whole: ", duration_text(least * static_cast<double>(steps_)),
-            ", without validation\n  a checkpoint: ",
-            memory_text(memory.weights + memory.moments + memory.teacher), ", of which ",
-            plan_.keep, " are kept"));
+        // Those prepared ahead, those of the step, and their copy as batches.
+        auto const samples =
+            4 * items_ * blip::preprocessed_size(model_.preprocessing()) * sizeof(float);
+        auto const all =
+            memory.weights + memory.gradient + memory.moments + memory.teacher + samples;
+        say(blip::join("  a step: ", number(least, "%.3g"), " s and ", memory_text(memory.step),
+                       " beside the above; in all ", memory_text(all + memory.step), " of memory, ",
+                       memory_text(samples), " of it for pictures\n  an epoch: ",
+                       duration_text(least * static_cast<double>(per_epoch_)),
+                       ", the whole: ", duration_text(least * static_cast<double>(steps_)),
+                       ", without validation\n  a checkpoint: ",
+                       memory_text(memory.weights + memory.moments + memory.teacher), ", of which ",
+                       plan_.keep, " are kept"));
         return success;
     }
 
@@ -233,18 +287,21 @@ private:
 
     /// Makes the folder, or goes on from what is in it.
     void begin() {
-        bool const exists = fs::exists(plan_file());
+        bool const exists = fs::exists(plan_file()) || fs::exists(folder_ / "checkpoints");
         if (exists && !a_.resume && !a_.force)
             throw UsageError(blip::join(folder_.string(), ": there is a run already; --resume goes "
                                                           "on with it, --force begins anew"));
         if (exists && a_.resume)
             require_same_plan();
+        if (!exists && a_.resume)
+            say(blip::join(folder_.string(), ": nothing to resume; training begins"));
         checkpoints_.emplace(folder_ / "checkpoints", plan_.keep);
         state_.emplace(blip::Cpu<float>::Engine(static_cast<std::size_t>(plan_.threads)));
         model_.add_to(*state_);
         state_->add("run.step", step_);
         state_->add("run.items", seen_items_);
         state_->add("run.best", best_, blip::Length::any);
+        state_->add("run.watch", watch_, blip::Length::any);
         state_->add("run.history", history_);
         blip::add_parts(*state_, "log", log_);
         if (a_.resume) {
@@ -258,10 +315,13 @@ private:
                                    "; resume with the same data, or give another --output"));
                 model_.resume_at(step_);
                 read_history();
+                patience_is_over_ = is_hopeless();
                 say(blip::join(program_, ": goes on from step ", step_));
             }
         } else {
             checkpoints_->remove_after(-1);
+            for (char const* model : {"best", "last"})
+                fs::remove_all(folder_ / model);
         }
         blip::write_file(plan_file(), plan_.json().dump(1) + "\n");
         log_.start(step_);
@@ -297,25 +357,17 @@ private:
     void require_finite(TrainedModel::Scores const& losses, double norm,
                         std::vector<Sample> const& samples) {
         double const loss = losses.front().second;
-        smooth_ = smooth_ ? 0.98 * *smooth_ + 0.02 * loss : loss;
-        if (!first_loss_)
-            first_loss_ = loss;
+        if (watch_.size() != 2)
+            watch_ = {loss, loss};
+        auto& [first, average] = *reinterpret_cast<std::array<double, 2>*>(watch_.data());
+        average = 0.98 * average + 0.02 * loss;
         bool const finite = std::isfinite(loss) && std::isfinite(norm);
-        if (finite && *smooth_ < 3 * std::abs(*first_loss_) + 3)
+        if (finite && average < 3 * std::abs(first) + 3)
             return;
-        std::string items;
-        for (std::size_t i = 0; i < std::min<std::size_t>(samples.size(), 8); ++i)
-            items += "\n  " + samples[i].where;
-        if (samples.size() > 8)
-            items += blip::join("\n  and ", samples.size() - 8, " more");
-        auto const steps = checkpoints_->steps();
         throw blip::Error(blip::join(
             "step ", step_ + 1, ": the loss is ", loss, " and the gradient's norm ", norm,
-            finite ? "; training diverges" : "", ". ",
-            steps.empty()
-                ? std::string("There is no checkpoint yet")
-                : "The last good checkpoint is " + checkpoints_->file(steps.back()).string(),
-            ". Try a smaller --learning-rate or --clip 1. The batch was:", items));
+            finite ? "; training diverges. " : ". ", where_to_go_on(),
+            " Try a smaller --learning-rate or --clip 1. The batch was:", names(samples)));
     }
 
     std::vector<std::string> log_columns() const {
@@ -324,15 +376,15 @@ private:
         return columns;
     }
 
-    void record(TrainedModel::Scores const& losses, double rate, double norm, double seconds,
-                double waited) {
+    /// Logs the step that was just done, `step_` + 1.
+    void record(TrainedModel::Scores const& losses, double norm, double seconds, double waited) {
         last_ = losses;
         std::vector<double> values;
         for (auto const& [name, value] : losses)
             values.push_back(value);
-        values.insert(values.end(), {rate, norm, seconds, waited});
-        if (auto const means = log_.add(step_, values))
-            add_points(static_cast<double>(step_), *means);
+        values.insert(values.end(), {rate_(step_), norm, seconds, waited});
+        if (auto const means = log_.add(step_ + 1, values))
+            add_points(static_cast<double>(step_ + 1), *means);
     }
 
     /// A row of the log, as far as it is drawn.
@@ -372,20 +424,26 @@ private:
                 ? std::min<std::uint64_t>(validation_->size(),
                                           static_cast<std::uint64_t>(plan_.validation_items))
                 : validation_->size();
+        std::uint64_t skipped = 0;
         auto const stream = [&] {
             std::vector<Sample> samples;
-            while (next < count && samples.size() < static_cast<std::size_t>(plan_.batch)) {
+            while (interrupted_by() == 0 && next < count &&
+                   samples.size() < static_cast<std::size_t>(plan_.batch)) {
                 try {
                     samples.push_back(validation_->item(next++));
                 } catch (blip::Error const& error) {
+                    ++skipped;
                     note(blip::join("validation, skipped: ", error.what()));
                 }
             }
             return samples;
         };
         auto found = model_.validate(stream, plan_);
-        if (found.scores.empty())
+        if (interrupted_by() != 0) // half a validation is none
             return;
+        if (found.scores.empty())
+            throw blip::FormatError(blip::join("validation: none of ", skipped,
+                                               " items can be used; mend --validation"));
         if (scores_.empty())
             for (auto const& [name, value] : found.scores)
                 scores_.push_back({name, {}});
@@ -400,15 +458,29 @@ private:
         double const score = found.scores.front().second;
         if (best_.empty() || score > best_[0]) {
             best_ = {score, static_cast<double>(step_)};
-            model_.export_to(folder_ / "best", plan_);
-        } else if (plan_.patience > 0) {
-            auto const since = static_cast<std::int64_t>(std::ranges::count_if(
-                scores_.front().points, [&](auto const& p) { return p.first > best_[1]; }));
-            if (since >= plan_.patience) {
-                patience_is_over_ = true;
-                progress_.message(
-                    blip::join("no better validation since step ", best_[1], ": training ends"));
-            }
+            export_model("best");
+        }
+        patience_is_over_ = is_hopeless();
+        if (patience_is_over_)
+            progress_.message(
+                blip::join("no better validation since step ", best_[1], ": training ends"));
+    }
+
+    /// Whether --patience is over.
+    bool is_hopeless() const {
+        if (plan_.patience == 0 || best_.empty() || scores_.empty())
+            return false;
+        return std::ranges::count_if(scores_.front().points, [&](auto const& point) {
+                   return point.first > best_[1];
+               }) >= plan_.patience;
+    }
+
+    /// Writes a model; that the disk is full must not end the training.
+    void export_model(char const* name) {
+        try {
+            model_.export_to(folder_ / name, plan_);
+        } catch (blip::FileError const& error) {
+            note(blip::join("the model of step ", step_, " is not exported: ", error.what()));
         }
     }
 
@@ -451,15 +523,26 @@ private:
                                          duration_text(left), " left, waited for data ",
                                          number(100 * waited / seconds, "%.1f"), " %"));
         }
+        per_second_ = per_second;
+        waited_ = waited / seconds;
+        try {
+            page(!last);
+        } catch (blip::FileError const& error) {
+            note(error.what());
+        }
+    }
+
+    void page(bool running) const {
+        double const left = static_cast<double>(steps_ - step_) / std::max(per_second_, 1e-9);
         RunPage page{
             .title = program_ + ": " + folder_.string(),
-            .running = !last,
+            .running = running,
             .facts = {{"step", blip::join(step_, " of ", steps_)},
                       {"epoch", number(static_cast<double>(step_) / static_cast<double>(per_epoch_),
                                        "%.2f")},
-                      {"steps a second", number(per_second, "%.3g")},
+                      {"steps a second", number(per_second_, "%.3g")},
                       {"time left", duration_text(left)},
-                      {"waiting for data", number(100 * waited / seconds, "%.1f") + " %"},
+                      {"waiting for data", number(100 * waited_, "%.1f") + " %"},
                       {"memory of a step", memory_text(model_.memory().step)}},
             .losses = losses_,
             .scores = scores_,
@@ -479,8 +562,7 @@ private:
                                          "; to go on, run the same command with --resume"));
             return interrupt_status();
         }
-        log_.flush(step_);
-        model_.export_to(folder_ / "last", plan_);
+        export_model("last");
         say(blip::join("The trained model is in ", (folder_ / "last").string(),
                        best_.empty() ? std::string()
                                      : blip::join(", the best one, of step ", best_[1], ", in ",
@@ -518,9 +600,10 @@ private:
     TrainedModel::Scores last_;
     std::vector<ShownSample> samples_;
     std::vector<std::string> messages_;
-    std::optional<double> smooth_, first_loss_;
+    std::vector<double> watch_; ///< the first loss and a moving average
+    int refused_ = 0, refused_in_a_row_ = 0;
     bool patience_is_over_ = false;
-    double reported_ = 0, spoke_ = 0;
+    double reported_ = 0, spoke_ = 0, per_second_ = 0, waited_ = 0;
     Progress progress_;
 };
 

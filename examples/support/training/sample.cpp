@@ -58,9 +58,11 @@ Sample make_sample(blip::TrainingRecord record, SampleOptions const& options, bl
         sample.references = record.answers;
         break;
     case SampleKind::pair:
+        // Cleaned first: the words left and right are found between spaces, in small letters.
+        record.captions = {blip::clean_caption(record.captions.front(), options.max_words)};
         if (!options.validation)
             blip::exchange_pair(record, split(key, pair));
-        sample.text = blip::clean_caption(record.captions.front(), options.max_words);
+        sample.text = record.captions.front();
         sample.label = *record.label ? 1 : 0;
         break;
     }

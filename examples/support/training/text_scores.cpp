@@ -11,17 +11,29 @@ namespace support {
 
 namespace {
 
-/// 2 x common words / all words of both, words counted as often as they stand.
+/// The words of a text and its pairs of neighbours, which tell "a left of b" from "b left of a".
+std::vector<std::string> words_and_pairs(std::string const& text) {
+    std::vector<std::string> parts;
+    std::string word, before;
+    for (std::istringstream in(text); in >> word; before = word) {
+        parts.push_back(word);
+        parts.push_back(before + ' ' + word);
+    }
+    return parts;
+}
+
+/// 2 x what is common / all of both, counted as often as it stands.
 double common_words(std::string const& a, std::string const& b) {
     std::map<std::string, int> counts;
-    int all = 0, common = 0;
-    std::string word;
-    for (std::istringstream in(a); in >> word; ++all)
-        ++counts[word];
-    for (std::istringstream in(b); in >> word; ++all)
-        if (counts[word]-- > 0)
+    auto const first = words_and_pairs(a), second = words_and_pairs(b);
+    int common = 0;
+    for (auto const& part : first)
+        ++counts[part];
+    for (auto const& part : second)
+        if (counts[part]-- > 0)
             ++common;
-    return all == 0 ? 1 : 2.0 * common / all;
+    auto const all = first.size() + second.size();
+    return all == 0 ? 1 : 2.0 * common / static_cast<double>(all);
 }
 
 } // namespace

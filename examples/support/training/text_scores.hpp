@@ -14,8 +14,8 @@ public:
     /// `prompt`: what `said` may begin with and references do not.
     void add(Sample const& sample, std::string said, std::string const& prompt = {});
 
-    /// "words": mean F1 of the words against the reference that fits best, which decides; "exact":
-    /// how many texts are one of theirs. And the first samples, to look at.
+    /// "words": mean F1 of words and pairs of neighbours against the reference that fits best,
+    /// which decides; "exact": how many texts are one of theirs. And the first samples, to look at.
     Validation validation() const;
 
 private:

@@ -92,6 +92,7 @@ using caption_models = ModelList<caption_base, caption_large, base<224>, large<2
 using pretraining_models = ModelList<pretrain_base>;
 using retrieval_training_models = ModelList<retrieval_base>;
 using caption_training_models = ModelList<caption_base, caption_large>;
+using vqa_training_models = ModelList<base<480>, base<384>>; ///< the authors' size first
 
 /// The NLVR2 model, model_base_nlvr.pth: text layers from the seventh on merge.
 struct nlvr_base : base<384> {

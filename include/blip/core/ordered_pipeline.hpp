@@ -32,21 +32,20 @@ public:
 
     OrderedPipeline(Source source, Work work, PipelineOptions options)
         : source_(std::move(source)), work_(std::move(work)), capacity_(options.capacity) {
-        for (std::size_t i = 0; i < options.threads; ++i)
-            threads_.emplace_back([this] { run(); });
+        try {
+            for (std::size_t i = 0; i < options.threads; ++i)
+                threads_.emplace_back([this] { run(); });
+        } catch (...) { // no more threads: those that run already must end
+            close();
+            throw;
+        }
     }
 
     OrderedPipeline(OrderedPipeline const&) = delete;
     OrderedPipeline& operator=(OrderedPipeline const&) = delete;
 
     /// Waits for work under way, and for a source that is being read.
-    ~OrderedPipeline() {
-        {
-            std::lock_guard const lock(mutex_);
-            closed_ = true;
-        }
-        room_.notify_all();
-    }
+    ~OrderedPipeline() { close(); }
 
     /// The next result; none after the last, or when `give_up()` becomes true while none is ready.
     template <class GiveUp>
@@ -72,6 +71,14 @@ public:
     }
 
 private:
+    void close() {
+        {
+            std::lock_guard const lock(mutex_);
+            closed_ = true;
+        }
+        room_.notify_all();
+    }
+
     struct Slot {
         std::optional<Result> result;
         std::exception_ptr failure;

@@ -29,7 +29,7 @@ struct AnswerLosses {
 };
 
 /// Fine-tuning for visual question answering, or training of an answerer from scratch (paper
-/// section 4.4): every answer's smoothed language-modelling loss, weighted with its share.
+/// section 5.3): every answer's smoothed language-modelling loss, weighted with its share.
 /// `QuestionAnswerer(shared())` answers with the present weights. Questions begin as inference has
 /// them: with [ENC], or with [CLS] under Compatibility::hugging_face.
 template <CaptionConfig C, Backend B>

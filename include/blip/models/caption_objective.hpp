@@ -35,7 +35,7 @@ struct CaptionLosses {
     NamedLosses named() const { return {{"lm", language_modeling}}; }
 };
 
-/// Fine-tuning for captions, or training of a captioner from scratch (paper section 4.3): the
+/// Fine-tuning for captions, or training of a captioner from scratch (paper section 5.2): the
 /// smoothed language-modelling loss over the words after the prompt. `Captioner(shared())`
 /// describes pictures with the present weights.
 template <CaptionConfig C, Backend B>
@@ -75,8 +75,7 @@ public:
                      ObjectiveOptions<B> const& options, CaptionTraining how = {})
         : Base(std::move(model), options, default_drop_path<typename C::vision>()),
           prompt_(how.prompt.value_or(this->is_original() ? "a picture of " : "")),
-          max_length_(Base::tokens_read(options, text_length)),
-          word_dropout_(how.word_dropout) {
+          max_length_(Base::tokens_read(options, text_length)), word_dropout_(how.word_dropout) {
         if (!(word_dropout_ >= 0 && word_dropout_ < 1))
             throw ArgumentError(join("caption objective: word dropout is ", word_dropout_,
                                      ", expected 0 to below 1"));

@@ -29,7 +29,7 @@ struct PairLosses {
 };
 
 /// Fine-tuning for reasoning over two pictures, or training of such a model from scratch (paper
-/// section 4.5 and 5.4, NLVR2). `PairReasoner(shared())` judges with the present weights.
+/// section 5.4, NLVR2). `PairReasoner(shared())` judges with the present weights.
 template <PairConfig C, Backend B>
 class PairObjective : public Objective<PairNetwork<C, B>> {
     using Base = Objective<PairNetwork<C, B>>;

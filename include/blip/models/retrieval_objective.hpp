@@ -20,7 +20,7 @@ struct RetrievalBatch {
     std::vector<std::int64_t> ids; ///< [n]: the same number for the same picture
 };
 
-/// Fine-tuning for image-text retrieval (paper section 4.2): contrastive loss with momentum
+/// Fine-tuning for image-text retrieval (paper section 5.1): contrastive loss with momentum
 /// encoders, queue and soft targets, whose positives are all pictures of equal id, and matching
 /// loss with hard negatives from the local batch. What it trains, a `Matcher` and a `Retriever`
 /// read.

@@ -225,7 +225,8 @@ private:
             } else if (key == "size") {
                 std::uint64_t bytes = 0;
                 auto const end = value.data() + value.size();
-                if (std::from_chars(value.data(), end, bytes).ptr != end || value.empty())
+                auto const parsed = std::from_chars(value.data(), end, bytes);
+                if (parsed.ec != std::errc() || parsed.ptr != end)
                     damaged("an extended header whose size is no number");
                 size = bytes;
             } else if (key.starts_with("GNU.sparse")) {

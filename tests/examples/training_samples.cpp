@@ -1,0 +1,108 @@
+#include "support/catch.hpp"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <support/program.hpp>
+
+#include "../../examples/support/training/sample.hpp"
+#include "../../examples/support/training/text_scores.hpp"
+
+using support::make_sample;
+using support::Sample;
+using support::SampleKind;
+using support::SampleOptions;
+
+namespace {
+
+blip::TrainingRecord record_of(std::size_t pictures) {
+    auto const files = program_test::pictures();
+    blip::TrainingRecord record;
+    for (std::size_t i = 0; i < pictures; ++i)
+        record.pictures.push_back({files[i], 0, {}, {}});
+    record.where = "list.json, element 3";
+    return record;
+}
+
+SampleOptions options(SampleKind kind) {
+    return {.kind = kind,
+            .preprocess = {.size = 16},
+            .augment = blip::Augment::none(),
+            .max_words = 40,
+            .validation = false};
+}
+
+} // namespace
+
+TEST_CASE("A pair that changes places changes its words, however they are written", "[examples]") {
+    auto record = record_of(2);
+    record.captions = {"Left picture: a dog on the right."};
+    record.label = true;
+    auto const plain = [&] {
+        auto how = options(SampleKind::pair);
+        how.validation = true;
+        return make_sample(record, how, {});
+    }();
+    CHECK(plain.text == "left picture a dog on the right");
+    CHECK(plain.label == 1);
+    int exchanged = 0;
+    for (std::uint64_t i = 0; i < 40; ++i) {
+        auto const sample = make_sample(record, options(SampleKind::pair), {1, i});
+        auto const half = sample.pixels.size() / 2;
+        bool const first_is_first =
+            std::equal(plain.pixels.begin(), plain.pixels.begin() + 768, sample.pixels.begin());
+        CHECK(half == 768);
+        if (first_is_first) {
+            CHECK(sample.text == plain.text);
+            continue;
+        }
+        ++exchanged;
+        CHECK(sample.text == "right picture a dog on the left");
+        CHECK(std::equal(plain.pixels.begin(), plain.pixels.begin() + 768,
+                         sample.pixels.begin() + 768));
+    }
+    CHECK(exchanged > 8);
+    CHECK(exchanged < 32);
+}
+
+TEST_CASE("Questions are cleaned and their answers weighed", "[examples]") {
+    auto record = record_of(1);
+    record.question = "What Color is it?";
+    record.answers = {"red", "red", "dark red", "red"};
+    auto const sample = make_sample(record, options(SampleKind::question), {1, 0});
+    CHECK(sample.question == "what color is it?");
+    REQUIRE(sample.answers.size() == 2);
+    CHECK(sample.answers[0].weight == 0.75);
+    record.dataset = "vg";
+    record.answers = {"red"};
+    CHECK(make_sample(record, options(SampleKind::question), {1, 0}).answers[0].weight == 0.2);
+}
+
+TEST_CASE("A record that lacks something is named", "[examples]") {
+    auto record = record_of(1);
+    std::string message;
+    try {
+        make_sample(record, options(SampleKind::caption), {});
+    } catch (blip::FormatError const& error) {
+        message = error.what();
+    }
+    CHECK(message.starts_with("list.json, element 3"));
+}
+
+TEST_CASE("Texts are compared by words and neighbours", "[examples]") {
+    Sample sample;
+    sample.references = {"A circle left of a square.", "a square right of a circle"};
+    auto const score = [&](std::string const& said) {
+        support::TextScores scores;
+        scores.add(sample, said);
+        return scores.validation().scores;
+    };
+    CHECK(score("a circle left of a square")[0].second == 100);
+    CHECK(score("a circle left of a square")[1].second == 100);
+    auto const turned = score("a square left of a circle");
+    CHECK(turned[0].second < 100);
+    CHECK(turned[0].second > 50);
+    CHECK(turned[1].second == 0);
+    CHECK(score("nothing")[0].second == 0);
+}
