@@ -153,14 +153,27 @@ TEST_CASE("written safetensors files are read back") {
     auto const text = content_of(path);
     CHECK(detail::load_unaligned<std::uint64_t>(bytes_of(text).data()) % 8 == 0);
 
-    write_safetensors(path, tensors, {.floating_type = DataType::f16, .metadata = {}});
+    // What a type cannot hold is an error, and the file stays as it was.
+    for (auto const type : {DataType::f16, DataType::bf16}) {
+        std::string message;
+        try {
+            write_safetensors(path, tensors, {.floating_type = type});
+        } catch (ArgumentError const& error) {
+            message = error.what();
+        }
+        CHECK(message.starts_with("tensor d holds 1e+300, which is too large for "));
+        CHECK(TensorFile::open(path).at("d").values<double>() == doubles);
+    }
+    auto small = tensors;
+    std::erase_if(small, [](auto const& tensor) { return tensor.name == "d"; });
+    write_safetensors(path, small, {.floating_type = DataType::f16, .metadata = {}});
     auto const half = TensorFile::open(path);
     CHECK(half.metadata().empty());
     CHECK(half.at("z").type == DataType::f16);
     CHECK(half.at("z").values<float>()[4] == half_to_float(float_to_half(0.1f)));
     CHECK(half.at("i").values<std::int64_t>() == integers);
 
-    write_safetensors(path, tensors, {.floating_type = DataType::bf16});
+    write_safetensors(path, small, {.floating_type = DataType::bf16});
     CHECK(TensorFile::open(path).at("z").values<float>()[1] == -2.5f);
 }
 
