@@ -300,7 +300,7 @@ TEST_CASE("A config file changes the recipe, the command line the file", "[examp
                              scenes.folder / "run", "--plan"});
     INFO(result.error);
     CHECK(result.status == 0);
-    CHECK(result.error.find("6 a step (1 x 6)") != std::string::npos);
+    CHECK(result.error.find("48 a step (8 x 6)") != std::string::npos);
     CHECK(result.error.find("3 steps in all") != std::string::npos);
     std::ofstream(file) << R"({"step": 3})";
     check_mistake(BLIP_FINETUNE_CAPTION_PROGRAM,

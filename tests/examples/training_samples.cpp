@@ -1,10 +1,9 @@
 #include "support/catch.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <string>
 #include <vector>
-
-#include <support/program.hpp>
 
 #include "../../examples/support/training/sample.hpp"
 #include "../../examples/support/training/text_scores.hpp"
@@ -17,10 +16,10 @@ using support::SampleOptions;
 namespace {
 
 blip::TrainingRecord record_of(std::size_t pictures) {
-    auto const files = program_test::pictures();
+    std::filesystem::path const folder(BLIP_SOURCE_DIR "/examples/scenes/pictures");
     blip::TrainingRecord record;
     for (std::size_t i = 0; i < pictures; ++i)
-        record.pictures.push_back({files[i], 0, {}, {}});
+        record.pictures.push_back({folder / (i == 0 ? "scene-00.png" : "scene-01.png"), 0, {}, {}});
     record.where = "list.json, element 3";
     return record;
 }
