@@ -112,7 +112,11 @@ TEST_CASE("mistakes of reason end with status 2 and say what to do", "[golden]")
     check({model, all[0], all[1], "a", "--list", "x"}, "--list brings its own");
     check({model, "--list", folder / "none"}, "no such list");
     check({model, "--list", folder / "empty.jsonl"}, "holds no entries");
-    check({model, "--list", folder / "broken.json"}, "not a JSON array");
+    // A list is read as it is worked on, so that where it breaks off is an item that fails.
+    auto const broken = run(folder, {model, "--list", folder / "broken.json"});
+    CHECK(broken.status == 1);
+    CHECK(broken.error.find("broken.json entry 1: the list ends within this element") !=
+          std::string::npos);
     check({model, all[0], all[1], "a", "--root", "x"}, "--root");
     check({model, all[0], all[1], "a", "--resume"}, "--resume needs");
     check({folder / "none", all[0], all[1], "a"}, "no such model folder");
