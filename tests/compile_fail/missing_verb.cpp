@@ -37,6 +37,7 @@ struct Unfinished {
     static void patches_backward(auto&&...);
     static void prepend(auto&&...);
     static void prepend_backward(auto&&...);
+    static double sum_of_squares(auto&&...);
     static void add(auto&&...);
     static void scale(auto&&...);
     static void dropout(auto&&...);

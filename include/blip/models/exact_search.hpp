@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include <blip/backend/multiply_add.hpp>
 #include <blip/core/error.hpp>
 #include <blip/generate/top_entries.hpp>
 
@@ -41,16 +42,6 @@ struct Neighbour {
 namespace detail {
 
 inline constexpr std::size_t dot_lanes = 16;
-
-/// a b + sum, rounded once where the processor can and twice elsewhere: said outright, because a
-/// compiler that may choose does so differently from tile to tile.
-inline float multiply_add(float a, float b, float sum) {
-#if defined(__FMA__) || defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA)
-    return std::fma(a, b, sum);
-#else
-    return a * b + sum;
-#endif
-}
 
 /// out[c * stride + r] = rows[r] · queries[c]. Every sum runs over the same lanes in the same
 /// order, so its bits depend on nothing but the two vectors.
