@@ -208,6 +208,8 @@ TEST_CASE("Killed at any moment and resumed, training ends with the same bits",
                 last = std::max(last, std::stol(name.substr(5)));
         return last;
     };
+    // As if it had been killed before its plan was written.
+    fs::create_directories(scenes.folder / "killed/checkpoints");
     std::mt19937 random(7);
     int kills = 0, amid_steps = 0;
     for (; kills < 20; ++kills) {

@@ -287,7 +287,9 @@ private:
 
     /// Makes the folder, or goes on from what is in it.
     void begin() {
-        bool const exists = fs::exists(plan_file()) || fs::exists(folder_ / "checkpoints");
+        // Before its plan is written a run may be killed with an empty folder: nothing was begun.
+        auto const kept = folder_ / "checkpoints";
+        bool const exists = fs::exists(plan_file()) || (fs::exists(kept) && !fs::is_empty(kept));
         if (exists && !a_.resume && !a_.force)
             throw UsageError(blip::join(folder_.string(), ": there is a run already; --resume goes "
                                                           "on with it, --force begins anew"));
@@ -295,7 +297,7 @@ private:
             require_same_plan();
         if (!exists && a_.resume)
             say(blip::join(folder_.string(), ": nothing to resume; training begins"));
-        checkpoints_.emplace(folder_ / "checkpoints", plan_.keep);
+        checkpoints_.emplace(kept, plan_.keep);
         state_.emplace(blip::Cpu<float>::Engine(static_cast<std::size_t>(plan_.threads)));
         model_.add_to(*state_);
         state_->add("run.step", step_);
@@ -359,7 +361,8 @@ private:
         double const loss = losses.front().second;
         if (watch_.size() != 2)
             watch_ = {loss, loss};
-        auto& [first, average] = *reinterpret_cast<std::array<double, 2>*>(watch_.data());
+        double const first = watch_[0];
+        double& average = watch_[1];
         average = 0.98 * average + 0.02 * loss;
         bool const finite = std::isfinite(loss) && std::isfinite(norm);
         if (finite && average < 3 * std::abs(first) + 3)
