@@ -19,6 +19,7 @@ while [ "$round" -lt "${ROUNDS:-2}" ]; do
     for measure in ${MEASURES:-preprocess_384 vision_base_384_batch1 vision_base_384_batch8 \
         caption_greedy_20 caption_greedy_20_from_jpeg caption_beam3_20 \
         caption_folder16_batch8_beam3_20 train_caption_224_batch4 train_caption_384_batch2 \
+        train_caption_224_batch4_recompute \
         vision_large_384_batch1 cold_start_caption vqa_384_beam3_10 vqa_480_beam3_10 itm_1x1 \
         itm_1x16 text_features_12}; do
         "$here/run.sh" "$out" "$measure"

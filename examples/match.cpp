@@ -14,23 +14,19 @@
 #include <CLI/CLI.hpp>
 
 #include <blip/backend/cpu/cpu.hpp>
-#include <blip/config/presets.hpp>
 #include <blip/models/matcher.hpp>
 
 #include "support/interrupt.hpp"
 #include "support/job.hpp"
 #include "support/list_items.hpp"
 #include "support/model_choice.hpp"
+#include "support/number_text.hpp"
 #include "support/random_model.hpp"
 
 namespace {
 
 using namespace support;
 using Texts = std::vector<std::string>;
-
-/// The sizes that were published for matching, and those of BLIP_MODELS.
-using Models = Served<blip::config::ModelList<blip::config::base<384>, blip::config::large<384>>,
-                      blip::config::built_in_matchers>;
 
 struct Arguments : CommonArguments {
     Texts texts;
@@ -98,12 +94,6 @@ Schema schema(Arguments const& a) {
     return schema;
 }
 
-std::string fixed(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.4f", value);
-    return text;
-}
-
 /// Says which texts fit each picture, best first.
 class MatchJob final : public Job {
 public:
@@ -145,15 +135,15 @@ private:
                 object["scores"] = match.scores;
                 probability = number_text(match.probability);
                 entry.share = match.probability;
-                entry.line.push_back(fixed(match.probability));
+                entry.line.push_back(number_text(match.probability, "%.4f"));
             } else {
                 entry.share = std::max(0.0, *match.cosine);
             }
             object["cosine"] = *match.cosine;
             list.push_back(std::move(object));
             entry.hint = arguments_.cosine_only ? "cosine" : "probability that the text fits";
-            entry.note = "cosine " + fixed(*match.cosine);
-            entry.line.push_back(fixed(*match.cosine));
+            entry.note = "cosine " + number_text(*match.cosine, "%.4f");
+            entry.line.push_back(number_text(*match.cosine, "%.4f"));
             entry.line.push_back(text);
             entry.cells = {std::to_string(list.size()),
                            text,
@@ -237,7 +227,7 @@ int match(Arguments& a) {
             a.texts.push_back(std::move(text));
     if (a.texts.empty())
         throw UsageError("no text: give --text \"...\" or --texts FILE");
-    auto const model = load_model<MatchModel, Models, Types>("match", a);
+    auto const model = load_model<MatchModel, MatchingModels, Types>("match", a);
     model->set_texts(a.texts, a);
     MatchJob job(a, *model);
     auto const items = picture_items(a.paths, a.subfolders());
@@ -256,7 +246,7 @@ int main(int count, char** values) {
     return run_program("match", [&] {
         if (!arguments.random_model.empty()) {
             arguments.check_random_model();
-            return write_random_model<Models, Types>(arguments, 384, arguments.seed);
+            return write_random_model<MatchingModels, Types>(arguments, 384, arguments.seed);
         }
         catch_interrupts();
         return match(arguments);

@@ -22,6 +22,7 @@
 #include "support/interrupt.hpp"
 #include "support/job.hpp"
 #include "support/list_items.hpp"
+#include "support/number_text.hpp"
 
 namespace {
 
@@ -95,12 +96,6 @@ Schema schema(Model const& model, std::size_t entries) {
     return schema;
 }
 
-std::string fixed(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.4f", value);
-    return text;
-}
-
 /// What queries by text, by picture and ranking again have in common: how hits are shown.
 class HitsJob : public Job {
 public:
@@ -125,11 +120,11 @@ protected:
             object["score"] = hit.score;
             list.push_back(std::move(object));
             Entry entry{.text = hit.label};
-            entry.line = {fixed(hit.score), hit.label};
+            entry.line = {number_text(hit.score, "%.4f"), hit.label};
             entry.cells = {std::to_string(list.size()), hit.label, number_text(hit.cosine),
                            hit.match ? number_text(*hit.match) : "", number_text(hit.score)};
-            entry.note = "cosine " + fixed(hit.cosine) +
-                         (hit.match ? ", match logit " + fixed(*hit.match) : "");
+            entry.note = "cosine " + number_text(hit.cosine, "%.4f") +
+                         (hit.match ? ", match logit " + number_text(*hit.match, "%.4f") : "");
             entry.share = std::max(0.0, hit.cosine);
             entry.hint = "cosine of query and what was found";
             if (!arguments_.html.empty() && !model_.holds_texts())

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -21,6 +20,7 @@
 #include "support/interrupt.hpp"
 #include "support/job.hpp"
 #include "support/list_items.hpp"
+#include "support/number_text.hpp"
 #include "video/model.hpp"
 
 namespace {
@@ -65,12 +65,6 @@ Schema schema(Arguments const& a) {
         schema.many = "clips";
     }
     return schema;
-}
-
-std::string fixed(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.4f", value);
-    return text;
 }
 
 class VideoJob final : public Job {
@@ -165,13 +159,14 @@ private:
             auto const& text = arguments_.texts[i];
             double const probability = matches[i].probability, cosine = *matches[i].cosine;
             list.push_back({{"text", text}, {"probability", probability}, {"cosine", cosine}});
-            record.entries.push_back({.text = text,
-                                      .line = {fixed(probability), fixed(cosine), text},
-                                      .cells = {std::to_string(list.size()), text,
-                                                number_text(probability), number_text(cosine)},
-                                      .share = probability,
-                                      .hint = "probability that the text fits",
-                                      .note = "cosine " + fixed(cosine)});
+            record.entries.push_back(
+                {.text = text,
+                 .line = {number_text(probability, "%.4f"), number_text(cosine, "%.4f"), text},
+                 .cells = {std::to_string(list.size()), text, number_text(probability),
+                           number_text(cosine)},
+                 .share = probability,
+                 .hint = "probability that the text fits",
+                 .note = "cosine " + number_text(cosine, "%.4f")});
         }
     }
 

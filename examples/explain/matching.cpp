@@ -2,16 +2,13 @@
 
 #include <numeric>
 
-#include <blip/config/presets.hpp>
-
 #include "../support/random_model.hpp"
 
 namespace explain {
 
 namespace {
 
-using namespace blip::config;
-using Models = support::Served<ModelList<matching_base, matching_large>, built_in_matchers>;
+using Models = support::MatchingModels;
 
 struct Types {
     static constexpr auto task = blip::Task::matching;

@@ -4,7 +4,6 @@
 #include <span>
 #include <utility>
 
-#include <blip/config/presets.hpp>
 #include <blip/models/matcher.hpp>
 #include <blip/vision/read_image.hpp>
 
@@ -14,8 +13,7 @@ namespace retrieve {
 
 namespace {
 
-using namespace blip::config;
-using Models = support::Served<ModelList<matching_base, matching_large>, built_in_matchers>;
+using Models = support::MatchingModels;
 
 struct Types {
     static constexpr auto task = blip::Task::matching;

@@ -16,6 +16,7 @@
 #include <blip/vision/resize.hpp>
 #include <blip/vision/write_image.hpp>
 
+#include "number_text.hpp"
 #include "record.hpp"
 
 namespace support {
@@ -177,8 +178,7 @@ private:
     static std::string bar(Entry const& entry) {
         if (entry.share < 0)
             return {};
-        char percent[16];
-        std::snprintf(percent, sizeof percent, "%.0f%%", 100 * std::clamp(entry.share, 0.0, 1.0));
+        auto const percent = number_text(100 * std::clamp(entry.share, 0.0, 1.0), "%.0f%%");
         return blip::join("<div class=\"sure\" title=\"", html_text(entry.hint),
                           "\"><i style=\"--p:", percent, "\"></i>", percent, "</div>");
     }

@@ -22,6 +22,7 @@
 #include <blip/vision/image.hpp>
 
 #include "arguments.hpp"
+#include "number_text.hpp"
 
 namespace support {
 
@@ -48,11 +49,8 @@ struct Tolerance {
 
 inline std::string to_text(std::span<double const> numbers) {
     std::string text;
-    for (double const number : numbers) {
-        char digits[32];
-        std::snprintf(digits, sizeof digits, "%.5g", number);
-        text += (text.empty() ? "" : " ") + std::string(digits);
-    }
+    for (double const number : numbers)
+        text += (text.empty() ? "" : " ") + number_text(number, "%.5g");
     return text;
 }
 

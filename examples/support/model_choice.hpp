@@ -70,6 +70,9 @@ using Served = typename detail::Distinct<blip::config::ModelList<>,
                                          blip::config::concatenate<Presets, BuiltIn>>::type;
 #endif
 
+/// The configurations of every program that matches pictures and texts.
+using MatchingModels = Served<blip::config::matching_models, blip::config::built_in_matchers>;
+
 /// A model whose sizes are known at run time only: the rest of a program is compiled once, not once
 /// per size. Each program adds what it asks its model.
 class AnyModel {

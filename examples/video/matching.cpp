@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include <blip/config/presets.hpp>
 #include <blip/models/video_retriever.hpp>
 
 #include "../support/random_model.hpp"
@@ -11,8 +10,7 @@ namespace video {
 
 namespace {
 
-using namespace blip::config;
-using Models = support::Served<ModelList<matching_base, matching_large>, built_in_matchers>;
+using Models = support::MatchingModels;
 
 struct Types {
     static constexpr auto task = blip::Task::matching;

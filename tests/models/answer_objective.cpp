@@ -19,6 +19,7 @@
 namespace {
 
 using namespace blip;
+using test::dropping;
 using test::outcome;
 
 using C = test::tiny_model;
@@ -43,25 +44,13 @@ std::vector<QuestionBatch> in_parts(QuestionBatch const& batch, std::size_t firs
              {a.begin() + middle, a.end()}}};
 }
 
-ObjectiveOptions<Cpu<float>> dropping() {
-    ObjectiveOptions<Cpu<float>> options;
-    options.drop_path = 0.4;
-    options.dropout = 0.1;
-    return options;
-}
-
-template <class Objective = Trainer>
-Objective fresh(ObjectiveOptions<Cpu<float>> const& options) {
-    return Objective::from_scratch({}, test::tiny_words(), {.size = 24}, options);
-}
-
 } // namespace
 
 TEST_CASE("an answerer trained from scratch answers what it was taught") {
     ObjectiveOptions<Cpu<float>> options;
     options.dropout = 0;
     options.drop_path = 0;
-    auto trainer = fresh(options);
+    auto trainer = test::fresh<Trainer>(options);
     auto batch = tiny_batch();
     batch.answers = {{{"word20", 1}}, {{"word21 word22 word23", 1}}, {{"word24 a", 1}}};
     AdamW<Trainer::Network> optimizer(trainer.engine());
@@ -77,7 +66,7 @@ TEST_CASE("an answerer trained from scratch answers what it was taught") {
 }
 
 TEST_CASE("every picture network of question answering is trained with stochastic depth") {
-    auto const trainer = fresh({});
+    auto const trainer = test::fresh<Trainer>({});
     auto const& blocks = trainer.weights()->vision.stack.blocks;
     CHECK(blocks.back().mlp.drop_path.probability == 0.1);
     CHECK(blocks.front().mlp.drop_path.probability == 0);
@@ -88,11 +77,11 @@ TEST_CASE("recomputed blocks and threads leave an answerer's training as it is")
     auto const run = [&]<class Config>(std::type_identity<Config>, std::size_t threads) {
         auto options = dropping();
         options.engine = Cpu<float>::Engine(threads);
-        auto trainer = fresh<AnswerObjective<Config, Cpu<float>>>(options);
+        auto trainer = test::fresh<AnswerObjective<Config, Cpu<float>>>(options);
         auto first = outcome(trainer, std::span<QuestionBatch const>(parts));
         auto const second = outcome(trainer, std::span<QuestionBatch const>(parts));
         CHECK(first != second); // other units are dropped
-        auto resumed = fresh<AnswerObjective<Config, Cpu<float>>>(options);
+        auto resumed = test::fresh<AnswerObjective<Config, Cpu<float>>>(options);
         resumed.resume_at(1);
         CHECK(outcome(resumed, std::span<QuestionBatch const>(parts)) == second);
         first.insert(first.end(), second.begin(), second.end());
@@ -106,7 +95,7 @@ TEST_CASE("recomputed blocks and threads leave an answerer's training as it is")
 }
 
 TEST_CASE("questions that cannot be learnt are refused before anything changes") {
-    auto trainer = fresh(dropping());
+    auto trainer = test::fresh<Trainer>(dropping());
     auto const good = tiny_batch();
     auto const before = outcome(trainer, std::span(&good, 1));
     auto const refused = [&](auto const& change, std::string const& why) {

@@ -28,22 +28,14 @@ struct C : test::tiny_model {
 using Trainer = Pretrainer<C, Cpu<float>>;
 using Retrieving = RetrievalObjective<C, Cpu<float>>;
 
+using test::dropping;
+using test::fresh;
+
 ObjectiveOptions<Cpu<float>> plain() {
     ObjectiveOptions<Cpu<float>> options;
     options.dropout = 0;
     options.seed = 5;
     return options;
-}
-ObjectiveOptions<Cpu<float>> dropping() {
-    auto options = plain();
-    options.dropout = 0.1;
-    options.drop_path = 0.4;
-    return options;
-}
-
-template <class Objective>
-Objective fresh(ObjectiveOptions<Cpu<float>> const& options) {
-    return Objective::from_scratch({}, test::tiny_words(), {.size = 24}, options);
 }
 
 std::vector<std::string> const words{"word8 word9", "word10",   "a word11 of word12",

@@ -20,6 +20,7 @@
 namespace {
 
 using namespace blip;
+using test::dropping;
 using test::outcome;
 
 struct C : test::tiny_model {
@@ -51,25 +52,13 @@ std::vector<PairBatch> in_parts(PairBatch const& batch, std::size_t first) {
     return {some(batch, 0, first), some(batch, first, batch.sentences.size() - first)};
 }
 
-ObjectiveOptions<Cpu<float>> dropping() {
-    ObjectiveOptions<Cpu<float>> options;
-    options.drop_path = 0.4;
-    options.dropout = 0.1;
-    return options;
-}
-
-template <class Objective = Trainer>
-Objective fresh(ObjectiveOptions<Cpu<float>> const& options) {
-    return Objective::from_scratch({}, test::tiny_words(), {.size = 24}, options);
-}
-
 } // namespace
 
 TEST_CASE("a pair reasoner trained from scratch judges as it was taught") {
     ObjectiveOptions<Cpu<float>> options;
     options.dropout = 0;
     options.drop_path = 0;
-    auto trainer = fresh(options);
+    auto trainer = test::fresh<Trainer>(options);
     auto const batch = tiny_batch();
     AdamW<Trainer::Network> optimizer(trainer.engine());
     for (int i = 0; i < 100; ++i) {
@@ -82,7 +71,7 @@ TEST_CASE("a pair reasoner trained from scratch judges as it was taught") {
     for (std::size_t i = 0; i < judged.size(); ++i)
         CHECK(judged[i].is_true() == (batch.labels[i] == 1));
     CHECK(trainer.step(batch).total() < 0.1);
-    auto const usual = fresh({});
+    auto const usual = test::fresh<Trainer>({});
     CHECK(usual.weights()->vision.stack.blocks.back().mlp.drop_path.probability == 0.1);
 }
 
@@ -91,11 +80,11 @@ TEST_CASE("recomputed blocks and threads leave a pair reasoner's training as it 
     auto const run = [&]<class Config>(std::type_identity<Config>, std::size_t threads) {
         auto options = dropping();
         options.engine = Cpu<float>::Engine(threads);
-        auto trainer = fresh<PairObjective<Config, Cpu<float>>>(options);
+        auto trainer = test::fresh<PairObjective<Config, Cpu<float>>>(options);
         auto first = outcome(trainer, std::span<PairBatch const>(parts));
         auto const second = outcome(trainer, std::span<PairBatch const>(parts));
         CHECK(first != second); // other units are dropped
-        auto resumed = fresh<PairObjective<Config, Cpu<float>>>(options);
+        auto resumed = test::fresh<PairObjective<Config, Cpu<float>>>(options);
         resumed.resume_at(1);
         CHECK(outcome(resumed, std::span<PairBatch const>(parts)) == second);
         first.insert(first.end(), second.begin(), second.end());
@@ -109,7 +98,7 @@ TEST_CASE("recomputed blocks and threads leave a pair reasoner's training as it 
 }
 
 TEST_CASE("pairs that cannot be learnt are refused before anything changes") {
-    auto trainer = fresh(dropping());
+    auto trainer = test::fresh<Trainer>(dropping());
     auto const good = tiny_batch();
     auto const before = outcome(trainer, std::span(&good, 1));
     auto const refused = [&](auto const& change, std::string const& why) {
@@ -134,7 +123,7 @@ TEST_CASE("pairs that cannot be learnt are refused before anything changes") {
     refused([&](PairBatch& b) { b.sentences[0] = long_sentence; }, "a sentence of 42 tokens");
     auto options = dropping();
     options.text_length = 10;
-    auto cutting = fresh(options);
+    auto cutting = test::fresh<Trainer>(options);
     auto batch = good;
     batch.sentences[0] = long_sentence;
     CHECK_NOTHROW(cutting.step(batch));

@@ -6,13 +6,30 @@
 #include <string>
 #include <vector>
 
+#include <blip/backend/cpu/cpu.hpp>
 #include <blip/io/checkpoint_names.hpp>
 #include <blip/models/objective.hpp>
 #include <support/network.hpp>
 #include <support/random_weights.hpp>
+#include <support/tiny_models.hpp>
 
 /// Tests of objectives: steps against fixtures, in parts, and against themselves.
 namespace blip::test {
+
+/// Options under which everything random is at work.
+inline ObjectiveOptions<Cpu<float>> dropping() {
+    ObjectiveOptions<Cpu<float>> options;
+    options.drop_path = 0.4;
+    options.dropout = 0.1;
+    options.seed = 5;
+    return options;
+}
+
+/// An objective of `tiny_model`'s kind, from random weights.
+template <class Objective>
+Objective fresh(ObjectiveOptions<Cpu<float>> const& options) {
+    return Objective::from_scratch({}, tiny_words(), {.size = 24}, options);
+}
 
 /// Pictures of a fixture, [n, 3, side, side].
 inline Pixels golden_pixels(GoldenTensors const& inputs, std::string const& name) {

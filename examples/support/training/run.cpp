@@ -8,7 +8,6 @@
 #include <fstream>
 #include <limits>
 #include <optional>
-#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -17,15 +16,16 @@
 #include <blip/io/write_file.hpp>
 #include <blip/losses/contrastive.hpp>
 #include <blip/train/checkpoint_folder.hpp>
-#include <blip/train/data_source.hpp>
 #include <blip/train/loader.hpp>
 #include <blip/train/loss_log.hpp>
-#include <blip/train/sampler.hpp>
 #include <blip/train/schedule.hpp>
 
 #include "../arguments.hpp"
 #include "../interrupt.hpp"
+#include "../number_text.hpp"
 #include "../progress.hpp"
+#include "report.hpp"
+#include "training_data.hpp"
 
 namespace support {
 
@@ -38,57 +38,10 @@ double seconds_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::string number(double value, char const* format = "%.4g") {
-    char text[40];
-    std::snprintf(text, sizeof text, format, value);
-    return text;
-}
-
 std::string memory_text(std::size_t bytes) {
     double const mib = static_cast<double>(bytes) / (1 << 20);
-    return mib < 1024 ? number(mib, "%.0f MiB") : number(mib / 1024, "%.1f GiB");
+    return mib < 1024 ? number_text(mib, "%.0f MiB") : number_text(mib / 1024, "%.1f GiB");
 }
-
-/// The sources of a run and the order in which training goes through them.
-class TrainingData {
-public:
-    TrainingData(std::vector<DataPart> const& parts, SampleOptions const& options,
-                 std::int64_t seed)
-        : options_(options) {
-        std::vector<blip::SourceShare> shares;
-        for (auto const& part : parts) {
-            sources_.push_back(blip::DataSource::open(part.path, {.pictures = part.pictures}));
-            auto const size = sources_.back().size();
-            shares.push_back({size, part.weight.value_or(0)});
-            size_ += size;
-        }
-        order_.emplace(std::move(shares), static_cast<std::uint64_t>(seed));
-    }
-
-    std::uint64_t size() const { return size_; }
-    blip::MixedOrder const& order() const { return *order_; }
-
-    /// Sample `number` of the training.
-    Sample draw(std::uint64_t number, std::uint64_t attempt) const {
-        auto const place = order_->at(number, attempt);
-        return make_sample(sources_[place.source].record(place.index), options_,
-                           order_->key(number, attempt));
-    }
-
-    /// Item `index` of the sources one after another.
-    Sample item(std::uint64_t index) const {
-        std::size_t source = 0;
-        for (; index >= sources_[source].size(); ++source)
-            index -= sources_[source].size();
-        return make_sample(sources_[source].record(index), options_, {});
-    }
-
-private:
-    SampleOptions options_;
-    std::vector<blip::DataSource> sources_;
-    std::optional<blip::MixedOrder> order_;
-    std::uint64_t size_ = 0;
-};
 
 blip::Schedule schedule_of(TrainingPlan const& plan, std::int64_t steps, std::int64_t per_epoch) {
     auto const epochs = (steps + per_epoch - 1) / per_epoch;
@@ -110,9 +63,10 @@ public:
                 TrainedModel& model)
         : program_(std::move(program)), a_(arguments), plan_(arguments.plan),
           folder_(arguments.output), model_(model),
-          data_(plan_.data, sample_options(kind, false), plan_.seed), columns_(model.loss_names()),
-          log_(folder_ / "log.csv", log_columns(), plan_.log_every) {
-        seen_items_ = static_cast<std::int64_t>(data_.size());
+          data_(plan_.data, sample_options(kind, false), plan_.seed), columns_(log_columns()),
+          log_(folder_ / "log.csv", columns_, plan_.log_every),
+          report_(program_ + ": " + folder_.string(), folder_, model.loss_names()),
+          seen_data_(data_.fingerprint()) {
         if (!plan_.validation.empty())
             validation_.emplace(plan_.validation, sample_options(kind, true), plan_.seed);
         items_ = static_cast<std::uint64_t>(plan_.items_per_step());
@@ -133,7 +87,7 @@ public:
             return train();
         } catch (std::exception const& error) {
             // The page must not say for ever that the run goes on.
-            messages_.push_back(error.what());
+            report_.add_message(error.what());
             try {
                 page(false);
             } catch (blip::Error const&) {
@@ -147,6 +101,9 @@ private:
         auto loader = make_loader();
         Clock::time_point const start = Clock::now();
         std::int64_t const first = step_;
+        if (step_ > 0 && validation_is_due())
+            validate(); // it was interrupted
+
         while (step_ < steps_ && !ended_early()) {
             auto const before = Clock::now();
             double const waited_before = loader.seconds_waited();
@@ -159,7 +116,7 @@ private:
                 record(losses, norm, seconds_since(before), waited);
             }
             ++step_;
-            if (!interrupted_by() && (step_ == steps_ || is_due(plan_.validate_every)))
+            if (!interrupted_by() && validation_is_due())
                 validate();
             bool const last = step_ == steps_ || ended_early();
             if (last || is_due(plan_.checkpoint_every)) {
@@ -272,9 +229,10 @@ private:
             4 * items_ * blip::preprocessed_size(model_.preprocessing()) * sizeof(float);
         auto const all =
             memory.weights + memory.gradient + memory.moments + memory.teacher + samples;
-        say(blip::join("  a step: ", number(least, "%.3g"), " s and ", memory_text(memory.step),
-                       " beside the above; in all ", memory_text(all + memory.step), " of memory, ",
-                       memory_text(samples), " of it for pictures\n  an epoch: ",
+        say(blip::join("  a step: ", number_text(least, "%.3g"), " s and ",
+                       memory_text(memory.step), " beside the above; in all ",
+                       memory_text(all + memory.step), " of memory, ", memory_text(samples),
+                       " of it for pictures\n  an epoch: ",
                        duration_text(least * static_cast<double>(per_epoch_)),
                        ", the whole: ", duration_text(least * static_cast<double>(steps_)),
                        ", without validation\n  a checkpoint: ",
@@ -301,7 +259,7 @@ private:
         state_.emplace(blip::Cpu<float>::Engine(static_cast<std::size_t>(plan_.threads)));
         model_.add_to(*state_);
         state_->add("run.step", step_);
-        state_->add("run.items", seen_items_);
+        state_->add("run.data", seen_data_);
         state_->add("run.best", best_, blip::Length::any);
         state_->add("run.watch", watch_, blip::Length::any);
         state_->add("run.history", history_);
@@ -310,13 +268,15 @@ private:
             auto const found = checkpoints_->restore_latest(
                 *state_, [&](std::string const& why) { note("passed over: " + why); });
             if (found) {
-                if (seen_items_ != static_cast<std::int64_t>(data_.size()))
-                    throw UsageError(
-                        blip::join(folder_.string(), ": the run was begun with ", seen_items_,
-                                   " items and now there are ", data_.size(),
-                                   "; resume with the same data, or give another --output"));
+                if (seen_data_ != data_.fingerprint())
+                    throw UsageError(blip::join(
+                        folder_.string(), ": the run was begun with other data: ", data_.size(),
+                        " items now, and their number, texts or names have changed; resume with "
+                        "the same data, or give another --output"));
                 model_.resume_at(step_);
-                read_history();
+                report_.restore_history(history_);
+                if (auto const& scores = report_.deciding_scores(); !scores.empty())
+                    validated_ = std::llround(scores.back().first);
                 patience_is_over_ = is_hopeless();
                 say(blip::join(program_, ": goes on from step ", step_));
             }
@@ -327,7 +287,7 @@ private:
         }
         blip::write_file(plan_file(), plan_.json().dump(1) + "\n");
         log_.start(step_);
-        read_log();
+        report_.read_log(log_.path(), columns_.size() + 1);
         progress_.set_total(static_cast<std::uint64_t>(steps_));
         progress_.continue_from(static_cast<std::uint64_t>(step_));
     }
@@ -373,8 +333,10 @@ private:
             " Try a smaller --learning-rate or --clip 1. The batch was:", names(samples)));
     }
 
+    bool validation_is_due() const { return step_ == steps_ || is_due(plan_.validate_every); }
+
     std::vector<std::string> log_columns() const {
-        auto columns = columns_;
+        auto columns = model_.loss_names();
         columns.insert(columns.end(), {"rate", "norm", "seconds", "waited"});
         return columns;
     }
@@ -387,33 +349,7 @@ private:
             values.push_back(value);
         values.insert(values.end(), {rate_(step_), norm, seconds, waited});
         if (auto const means = log_.add(step_ + 1, values))
-            add_points(static_cast<double>(step_ + 1), *means);
-    }
-
-    /// A row of the log, as far as it is drawn.
-    void add_points(double step, std::vector<double> const& row) {
-        losses_.resize(columns_.size());
-        for (std::size_t i = 0; i < columns_.size(); ++i) {
-            losses_[i].name = columns_[i];
-            losses_[i].points.emplace_back(step, row[i]);
-        }
-        rates_.points.emplace_back(step, row[columns_.size()]);
-    }
-
-    /// The curves of a run that is resumed.
-    void read_log() {
-        std::ifstream in(log_.path());
-        std::string line;
-        std::getline(in, line); // names of the columns
-        while (std::getline(in, line)) {
-            std::ranges::replace(line, ',', ' ');
-            std::istringstream words(line);
-            std::vector<double> row;
-            for (double value = 0; words >> value;)
-                row.push_back(value);
-            if (row.size() == log_columns().size() + 1)
-                add_points(row.front(), {row.begin() + 1, row.end()});
-        }
+            report_.add_row(step_ + 1, *means);
     }
 
     void validate() {
@@ -447,17 +383,14 @@ private:
         if (found.scores.empty())
             throw blip::FormatError(blip::join("validation: none of ", skipped,
                                                " items can be used; mend --validation"));
-        if (scores_.empty())
-            for (auto const& [name, value] : found.scores)
-                scores_.push_back({name, {}});
         std::string text = blip::join("step ", step_, ": validation");
-        for (std::size_t i = 0; i < found.scores.size(); ++i) {
-            scores_[i].points.emplace_back(static_cast<double>(step_), found.scores[i].second);
-            text += blip::join(i == 0 ? " " : ", ", found.scores[i].first, ' ',
-                               number(found.scores[i].second));
+        for (char const* between = " "; auto const& [name, value] : found.scores) {
+            text += blip::join(between, name, ' ', number_text(value));
+            between = ", ";
         }
-        progress_.message(text + blip::join(" (", number(seconds_since(begin), "%.1f"), " s)"));
-        samples_ = std::move(found.samples);
+        progress_.message(text +
+                          blip::join(" (", number_text(seconds_since(begin), "%.1f"), " s)"));
+        report_.add_validation(step_, found.scores, std::move(found.samples));
         double const score = found.scores.front().second;
         if (best_.empty() || score > best_[0]) {
             best_ = {score, static_cast<double>(step_)};
@@ -471,9 +404,9 @@ private:
 
     /// Whether --patience is over.
     bool is_hopeless() const {
-        if (plan_.patience == 0 || best_.empty() || scores_.empty())
+        if (plan_.patience == 0 || best_.empty())
             return false;
-        return std::ranges::count_if(scores_.front().points, [&](auto const& point) {
+        return std::ranges::count_if(report_.deciding_scores(), [&](auto const& point) {
                    return point.first > best_[1];
                }) >= plan_.patience;
     }
@@ -488,20 +421,8 @@ private:
     }
 
     void save() {
-        write_history();
+        history_ = report_.history();
         checkpoints_->save(step_, *state_);
-    }
-
-    /// Curves of validation live in the checkpoint, those of losses in the log.
-    void write_history() {
-        nlohmann::json json = nlohmann::json::array();
-        for (auto const& curve : scores_)
-            json.push_back({{"name", curve.name}, {"points", curve.points}});
-        history_ = json.dump();
-    }
-    void read_history() {
-        for (auto const& curve : nlohmann::json::parse(history_))
-            scores_.push_back({curve["name"], curve["points"]});
     }
 
     /// Progress for people: the line on a terminal, the page every few seconds, a line of text
@@ -520,11 +441,11 @@ private:
             spoke_ = seconds;
             std::string text = blip::join("step ", step_, " of ", steps_, ':');
             for (auto const& [name, value] : last_)
-                text += blip::join(' ', name, ' ', number(value));
-            progress_.message(blip::join(text, ", rate ", number(rate_(step_ - 1)), ", ",
-                                         number(per_second, "%.3g"), " steps/s, ",
+                text += blip::join(' ', name, ' ', number_text(value));
+            progress_.message(blip::join(text, ", rate ", number_text(rate_(step_ - 1)), ", ",
+                                         number_text(per_second, "%.3g"), " steps/s, ",
                                          duration_text(left), " left, waited for data ",
-                                         number(100 * waited / seconds, "%.1f"), " %"));
+                                         number_text(100 * waited / seconds, "%.1f"), " %"));
         }
         per_second_ = per_second;
         waited_ = waited / seconds;
@@ -537,25 +458,18 @@ private:
 
     void page(bool running) const {
         double const left = static_cast<double>(steps_ - step_) / std::max(per_second_, 1e-9);
-        RunPage page{
-            .title = program_ + ": " + folder_.string(),
-            .running = running,
-            .facts = {{"step", blip::join(step_, " of ", steps_)},
-                      {"epoch", number(static_cast<double>(step_) / static_cast<double>(per_epoch_),
-                                       "%.2f")},
-                      {"steps a second", number(per_second_, "%.3g")},
-                      {"time left", duration_text(left)},
-                      {"waiting for data", number(100 * waited_, "%.1f") + " %"},
-                      {"memory of a step", memory_text(model_.memory().step)}},
-            .losses = losses_,
-            .scores = scores_,
-            .rates = {rates_},
-            .samples = samples_,
-            .messages = messages_};
+        std::vector<std::pair<std::string, std::string>> facts{
+            {"step", blip::join(step_, " of ", steps_)},
+            {"epoch",
+             number_text(static_cast<double>(step_) / static_cast<double>(per_epoch_), "%.2f")},
+            {"steps a second", number_text(per_second_, "%.3g")},
+            {"time left", duration_text(left)},
+            {"waiting for data", number_text(100 * waited_, "%.1f") + " %"},
+            {"memory of a step", memory_text(model_.memory().step)}};
         if (!best_.empty())
-            page.facts.emplace_back("best", blip::join(scores_.empty() ? "" : scores_[0].name, ' ',
-                                                       number(best_[0]), " at step ", best_[1]));
-        write_page(page, folder_ / "index.html");
+            facts.emplace_back("best", blip::join(report_.deciding_name(), ' ',
+                                                  number_text(best_[0]), " at step ", best_[1]));
+        report_.write(running, std::move(facts));
     }
 
     int finish() {
@@ -577,8 +491,7 @@ private:
     void say(std::string const& text) { progress_.message(text); }
     void note(std::string message) {
         progress_.message(program_ + ": " + message);
-        if (messages_.size() < 100)
-            messages_.push_back(std::move(message));
+        report_.add_message(std::move(message));
     }
 
     std::string program_;
@@ -587,22 +500,19 @@ private:
     fs::path folder_;
     TrainedModel& model_;
     TrainingData data_;
-    std::vector<std::string> columns_; ///< names of the losses
+    std::vector<std::string> columns_; ///< of the log
     blip::LossLog log_;
+    RunReport report_;
+    std::int64_t seen_data_; ///< fingerprint, to notice that the data has changed
     std::optional<TrainingData> validation_;
     std::uint64_t items_ = 1;
     std::int64_t per_epoch_ = 1, steps_ = 1, step_ = 0, validated_ = -1;
     blip::Schedule rate_;
     std::optional<blip::CheckpointFolder> checkpoints_;
     std::optional<blip::TrainingState<blip::Cpu<float>>> state_;
-    std::int64_t seen_items_ = 0; ///< of the data, to notice that it has changed
-    std::vector<double> best_;    ///< score and step
-    std::string history_ = "[]";
-    std::vector<Curve> losses_, scores_;
-    Curve rates_{"rate", {}};
+    std::vector<double> best_;   ///< score and step
+    std::string history_ = "[]"; ///< of validation, for the checkpoint
     TrainedModel::Scores last_;
-    std::vector<ShownSample> samples_;
-    std::vector<std::string> messages_;
     std::vector<double> watch_; ///< the first loss and a moving average
     int refused_ = 0, refused_in_a_row_ = 0;
     bool patience_is_over_ = false;

@@ -116,9 +116,8 @@ using answer_models = ModelList<vqa_base_384, vqa_base>;
 using matching_base = base<384>;   ///< Salesforce/blip-itm-base-coco, model_base_retrieval_*.pth
 using matching_large = large<384>; ///< Salesforce/blip-itm-large-coco, model_large_retrieval_*.pth
 
-/// Published sizes that a matching or retrieval program serves: fine-tuned at 384 pixels,
-/// pre-trained at 224.
-using matching_models = ModelList<matching_base, matching_large, base<224>, large<224>>;
+/// Published sizes that a matching or retrieval program serves.
+using matching_models = ModelList<matching_base, matching_large>;
 
 using features_base = base<224>;   ///< model_base_capfilt_large.pth and its like
 using features_large = large<224>; ///< model_large.pth

@@ -95,9 +95,10 @@ struct Product {
 /// another, whole, in the order in which they lie in memory.
 inline constexpr std::size_t streaming_rows = 4 * tile_rows;
 
-/// Depths multiplied in one go: a tile of left rows stays in the first cache while panels pass.
+/// Depths multiplied in one go: so many that a product of width 768 writes its sums once, and few
+/// enough that a tile of left rows is still near when the next panel passes.
 inline std::size_t block_depth(std::size_t rows, std::size_t depth) {
-    std::size_t const most = rows <= streaming_rows ? 4096 : 384;
+    std::size_t const most = rows <= streaming_rows ? 4096 : 800;
     std::size_t const blocks = std::max<std::size_t>(1, (depth + most - 1) / most);
     return std::max<std::size_t>(1, (depth + blocks - 1) / blocks);
 }
