@@ -135,15 +135,15 @@ private:
                 object["scores"] = match.scores;
                 probability = number_text(match.probability);
                 entry.share = match.probability;
-                entry.line.push_back(number_text(match.probability, "%.4f"));
+                entry.line.push_back(rounded_text(match.probability, "%.4f"));
             } else {
                 entry.share = std::max(0.0, *match.cosine);
             }
             object["cosine"] = *match.cosine;
             list.push_back(std::move(object));
             entry.hint = arguments_.cosine_only ? "cosine" : "probability that the text fits";
-            entry.note = "cosine " + number_text(*match.cosine, "%.4f");
-            entry.line.push_back(number_text(*match.cosine, "%.4f"));
+            entry.note = "cosine " + rounded_text(*match.cosine, "%.4f");
+            entry.line.push_back(rounded_text(*match.cosine, "%.4f"));
             entry.line.push_back(text);
             entry.cells = {std::to_string(list.size()),
                            text,

@@ -120,11 +120,11 @@ protected:
             object["score"] = hit.score;
             list.push_back(std::move(object));
             Entry entry{.text = hit.label};
-            entry.line = {number_text(hit.score, "%.4f"), hit.label};
+            entry.line = {rounded_text(hit.score, "%.4f"), hit.label};
             entry.cells = {std::to_string(list.size()), hit.label, number_text(hit.cosine),
                            hit.match ? number_text(*hit.match) : "", number_text(hit.score)};
-            entry.note = "cosine " + number_text(hit.cosine, "%.4f") +
-                         (hit.match ? ", match logit " + number_text(*hit.match, "%.4f") : "");
+            entry.note = "cosine " + rounded_text(hit.cosine, "%.4f") +
+                         (hit.match ? ", match logit " + rounded_text(*hit.match, "%.4f") : "");
             entry.share = std::max(0.0, hit.cosine);
             entry.hint = "cosine of query and what was found";
             if (!arguments_.html.empty() && !model_.holds_texts())

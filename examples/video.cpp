@@ -161,12 +161,12 @@ private:
             list.push_back({{"text", text}, {"probability", probability}, {"cosine", cosine}});
             record.entries.push_back(
                 {.text = text,
-                 .line = {number_text(probability, "%.4f"), number_text(cosine, "%.4f"), text},
+                 .line = {rounded_text(probability, "%.4f"), rounded_text(cosine, "%.4f"), text},
                  .cells = {std::to_string(list.size()), text, number_text(probability),
                            number_text(cosine)},
                  .share = probability,
                  .hint = "probability that the text fits",
-                 .note = "cosine " + number_text(cosine, "%.4f")});
+                 .note = "cosine " + rounded_text(cosine, "%.4f")});
         }
     }
 

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <span>
 #include <string>
 #include <string_view>
@@ -178,7 +177,7 @@ private:
     static std::string bar(Entry const& entry) {
         if (entry.share < 0)
             return {};
-        auto const percent = number_text(100 * std::clamp(entry.share, 0.0, 1.0), "%.0f%%");
+        auto const percent = rounded_text(100 * std::clamp(entry.share, 0.0, 1.0), "%.0f%%");
         return blip::join("<div class=\"sure\" title=\"", html_text(entry.hint),
                           "\"><i style=\"--p:", percent, "\"></i>", percent, "</div>");
     }

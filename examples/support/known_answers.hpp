@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <initializer_list>
@@ -50,7 +49,7 @@ struct Tolerance {
 inline std::string to_text(std::span<double const> numbers) {
     std::string text;
     for (double const number : numbers)
-        text += (text.empty() ? "" : " ") + number_text(number, "%.5g");
+        text += (text.empty() ? "" : " ") + rounded_text(number, "%.5g");
     return text;
 }
 

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <charconv>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +12,8 @@
 #include <nlohmann/json.hpp>
 
 #include <blip/core/error.hpp>
+
+#include "number_text.hpp"
 
 namespace support {
 
@@ -99,14 +99,6 @@ inline std::string json_text(nlohmann::ordered_json const& value) {
 }
 
 } // namespace detail
-
-/// The shortest decimal number that reads back as `value`.
-template <std::floating_point T>
-std::string number_text(T value) {
-    char text[64];
-    auto const end = std::to_chars(text, text + sizeof text, value).ptr;
-    return std::string(text, end);
-}
 
 /// `key<TAB>result`, a line a result. Tabs and line breaks within the key are written \t, \n, \r.
 class TextFormat final : public RecordFormat {

@@ -74,6 +74,16 @@ TEST_CASE("match says the same in every format and order", "[golden]") {
     for (std::size_t i = 0; i < 3; ++i) {
         CHECK(text[i].starts_with(picture + "\t0."));
         CHECK(text[i].ends_with("\t" + matches[i]["text"].get<std::string>()));
+        // A table holds every digit: ..., probability, cosine, width, height, error.
+        std::vector<std::string> cells{""};
+        for (char const c : csv[i + 1])
+            if (c == ',')
+                cells.emplace_back();
+            else
+                cells.back() += c;
+        REQUIRE(cells.size() >= 8);
+        CHECK(std::stod(cells[cells.size() - 5]) == matches[i]["probability"].get<double>());
+        CHECK(std::stod(cells[cells.size() - 4]) == matches[i]["cosine"].get<double>());
     }
     auto const best = lines_of(run(folder, Words{model, picture, "--top", "1"} + texts).out);
     CHECK(best == Words{text[0]});

@@ -79,12 +79,12 @@ std::string chart(std::vector<Curve> const& curves, std::string const& title) {
         svg += blip::join("<line class=\"grid-line\" x1=\"", left, "\" x2=\"", width - right,
                           "\" y1=\"", y_of(value), "\" y2=\"", y_of(value), "\"/><text x=\"",
                           left - 6, "\" y=\"", y_of(value) + 4, "\" text-anchor=\"end\">",
-                          number_text(value), "</text>");
+                          rounded_text(value), "</text>");
     }
     for (double const step : {steps.least, steps.most})
         svg +=
             blip::join("<text x=\"", x_of(step), "\" y=\"", height - 8, "\" text-anchor=\"",
-                       step == steps.least ? "start" : "end", "\">", number_text(step), "</text>");
+                       step == steps.least ? "start" : "end", "\">", rounded_text(step), "</text>");
     std::string legend;
     for (std::size_t i = 0; i < curves.size(); ++i) {
         auto const* color = colors[i % colors.size()];
@@ -92,10 +92,10 @@ std::string chart(std::vector<Curve> const& curves, std::string const& title) {
                           "\" points=\"");
         for (auto const& [x, y] : lines[i])
             if (std::isfinite(y))
-                svg += blip::join(number_text(x_of(x)), ',', number_text(y_of(y)), ' ');
+                svg += blip::join(rounded_text(x_of(x)), ',', rounded_text(y_of(y)), ' ');
         svg += "\"/>";
         std::string const last =
-            curves[i].points.empty() ? std::string() : number_text(curves[i].points.back().second);
+            curves[i].points.empty() ? std::string() : rounded_text(curves[i].points.back().second);
         legend += blip::join("<span><i style=\"background:", color, "\"></i>",
                              html_text(curves[i].name), " ", last, "</span>");
     }

@@ -10,12 +10,9 @@ namespace support {
 
 void RunReport::add_row(std::int64_t step, std::vector<double> const& row) {
     auto const at = static_cast<double>(step);
-    losses_.resize(loss_names_.size());
-    for (std::size_t i = 0; i < loss_names_.size(); ++i) {
-        losses_[i].name = loss_names_[i];
+    for (std::size_t i = 0; i < losses_.size(); ++i)
         losses_[i].points.emplace_back(at, row[i]);
-    }
-    rates_.points.emplace_back(at, row[loss_names_.size()]);
+    rates_.points.emplace_back(at, row[losses_.size()]);
 }
 
 void RunReport::read_log(std::filesystem::path const& log, std::size_t columns) {

@@ -19,8 +19,12 @@ public:
     using Scores = std::vector<std::pair<std::string, double>>;
 
     /// `losses` are the first columns of the log; the learning rate follows them.
-    RunReport(std::string title, std::filesystem::path folder, std::vector<std::string> losses)
-        : title_(std::move(title)), folder_(std::move(folder)), loss_names_(std::move(losses)) {}
+    RunReport(std::string title, std::filesystem::path folder,
+              std::vector<std::string> const& losses)
+        : title_(std::move(title)), folder_(std::move(folder)) {
+        for (auto const& name : losses)
+            losses_.push_back({name, {}});
+    }
 
     /// A row of the log: losses, rate, and what is not drawn.
     void add_row(std::int64_t step, std::vector<double> const& row);
@@ -45,7 +49,6 @@ public:
 private:
     std::string title_;
     std::filesystem::path folder_;
-    std::vector<std::string> loss_names_;
     std::vector<Curve> losses_, scores_;
     Curve rates_{"rate", {}};
     std::vector<ShownSample> samples_;

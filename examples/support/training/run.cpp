@@ -40,7 +40,7 @@ double seconds_since(Clock::time_point start) {
 
 std::string memory_text(std::size_t bytes) {
     double const mib = static_cast<double>(bytes) / (1 << 20);
-    return mib < 1024 ? number_text(mib, "%.0f MiB") : number_text(mib / 1024, "%.1f GiB");
+    return mib < 1024 ? rounded_text(mib, "%.0f MiB") : rounded_text(mib / 1024, "%.1f GiB");
 }
 
 blip::Schedule schedule_of(TrainingPlan const& plan, std::int64_t steps, std::int64_t per_epoch) {
@@ -65,8 +65,7 @@ public:
           folder_(arguments.output), model_(model),
           data_(plan_.data, sample_options(kind, false), plan_.seed), columns_(log_columns()),
           log_(folder_ / "log.csv", columns_, plan_.log_every),
-          report_(program_ + ": " + folder_.string(), folder_, model.loss_names()),
-          seen_data_(data_.fingerprint()) {
+          report_(program_ + ": " + folder_.string(), folder_, model.loss_names()) {
         if (!plan_.validation.empty())
             validation_.emplace(plan_.validation, sample_options(kind, true), plan_.seed);
         items_ = static_cast<std::uint64_t>(plan_.items_per_step());
@@ -229,7 +228,7 @@ private:
             4 * items_ * blip::preprocessed_size(model_.preprocessing()) * sizeof(float);
         auto const all =
             memory.weights + memory.gradient + memory.moments + memory.teacher + samples;
-        say(blip::join("  a step: ", number_text(least, "%.3g"), " s and ",
+        say(blip::join("  a step: ", rounded_text(least, "%.3g"), " s and ",
                        memory_text(memory.step), " beside the above; in all ",
                        memory_text(all + memory.step), " of memory, ", memory_text(samples),
                        " of it for pictures\n  an epoch: ",
@@ -256,10 +255,13 @@ private:
         if (!exists && a_.resume)
             say(blip::join(folder_.string(), ": nothing to resume; training begins"));
         checkpoints_.emplace(kept, plan_.keep);
+        auto const items = seen_items_ = static_cast<std::int64_t>(data_.size());
+        auto const texts = seen_texts_ = data_.checksum_of_texts();
         state_.emplace(blip::Cpu<float>::Engine(static_cast<std::size_t>(plan_.threads)));
         model_.add_to(*state_);
         state_->add("run.step", step_);
-        state_->add("run.data", seen_data_);
+        state_->add("run.items", seen_items_);
+        state_->add("run.texts", seen_texts_);
         state_->add("run.best", best_, blip::Length::any);
         state_->add("run.watch", watch_, blip::Length::any);
         state_->add("run.history", history_);
@@ -268,11 +270,16 @@ private:
             auto const found = checkpoints_->restore_latest(
                 *state_, [&](std::string const& why) { note("passed over: " + why); });
             if (found) {
-                if (seen_data_ != data_.fingerprint())
+                if (seen_items_ != items)
+                    throw UsageError(
+                        blip::join(folder_.string(), ": the run was begun with ", seen_items_,
+                                   " items and now there are ", items,
+                                   "; resume with the same data, or give another --output"));
+                if (seen_texts_ != texts)
                     throw UsageError(blip::join(
-                        folder_.string(), ": the run was begun with other data: ", data_.size(),
-                        " items now, and their number, texts or names have changed; resume with "
-                        "the same data, or give another --output"));
+                        folder_.string(), ": the run was begun with other data: of ", items,
+                        " items texts or names of pictures have changed; resume "
+                        "with the same data, or give another --output"));
                 model_.resume_at(step_);
                 report_.restore_history(history_);
                 if (auto const& scores = report_.deciding_scores(); !scores.empty())
@@ -385,11 +392,11 @@ private:
                                                " items can be used; mend --validation"));
         std::string text = blip::join("step ", step_, ": validation");
         for (char const* between = " "; auto const& [name, value] : found.scores) {
-            text += blip::join(between, name, ' ', number_text(value));
+            text += blip::join(between, name, ' ', rounded_text(value));
             between = ", ";
         }
         progress_.message(text +
-                          blip::join(" (", number_text(seconds_since(begin), "%.1f"), " s)"));
+                          blip::join(" (", rounded_text(seconds_since(begin), "%.1f"), " s)"));
         report_.add_validation(step_, found.scores, std::move(found.samples));
         double const score = found.scores.front().second;
         if (best_.empty() || score > best_[0]) {
@@ -441,11 +448,11 @@ private:
             spoke_ = seconds;
             std::string text = blip::join("step ", step_, " of ", steps_, ':');
             for (auto const& [name, value] : last_)
-                text += blip::join(' ', name, ' ', number_text(value));
-            progress_.message(blip::join(text, ", rate ", number_text(rate_(step_ - 1)), ", ",
-                                         number_text(per_second, "%.3g"), " steps/s, ",
+                text += blip::join(' ', name, ' ', rounded_text(value));
+            progress_.message(blip::join(text, ", rate ", rounded_text(rate_(step_ - 1)), ", ",
+                                         rounded_text(per_second, "%.3g"), " steps/s, ",
                                          duration_text(left), " left, waited for data ",
-                                         number_text(100 * waited / seconds, "%.1f"), " %"));
+                                         rounded_text(100 * waited / seconds, "%.1f"), " %"));
         }
         per_second_ = per_second;
         waited_ = waited / seconds;
@@ -461,14 +468,14 @@ private:
         std::vector<std::pair<std::string, std::string>> facts{
             {"step", blip::join(step_, " of ", steps_)},
             {"epoch",
-             number_text(static_cast<double>(step_) / static_cast<double>(per_epoch_), "%.2f")},
-            {"steps a second", number_text(per_second_, "%.3g")},
+             rounded_text(static_cast<double>(step_) / static_cast<double>(per_epoch_), "%.2f")},
+            {"steps a second", rounded_text(per_second_, "%.3g")},
             {"time left", duration_text(left)},
-            {"waiting for data", number_text(100 * waited_, "%.1f") + " %"},
+            {"waiting for data", rounded_text(100 * waited_, "%.1f") + " %"},
             {"memory of a step", memory_text(model_.memory().step)}};
         if (!best_.empty())
             facts.emplace_back("best", blip::join(report_.deciding_name(), ' ',
-                                                  number_text(best_[0]), " at step ", best_[1]));
+                                                  rounded_text(best_[0]), " at step ", best_[1]));
         report_.write(running, std::move(facts));
     }
 
@@ -503,7 +510,7 @@ private:
     std::vector<std::string> columns_; ///< of the log
     blip::LossLog log_;
     RunReport report_;
-    std::int64_t seen_data_; ///< fingerprint, to notice that the data has changed
+    std::int64_t seen_items_ = 0, seen_texts_ = 0; ///< of the data, to notice that it has changed
     std::optional<TrainingData> validation_;
     std::uint64_t items_ = 1;
     std::int64_t per_epoch_ = 1, steps_ = 1, step_ = 0, validated_ = -1;

@@ -31,13 +31,12 @@ Sample TrainingData::item(std::uint64_t index) const {
     return make_sample(record(index), options_, {});
 }
 
-std::int64_t TrainingData::fingerprint() const {
+std::int64_t TrainingData::checksum_of_texts() const {
     std::uint64_t const looked_at = std::min<std::uint64_t>(size_, 1000);
-    uLong sum = crc32(0, nullptr, 0);
+    uLong sum = 0;
     auto const add = [&](std::string const& text) {
         // The zero at the end keeps "ab", "c" apart from "a", "bc".
-        sum = crc32(sum, reinterpret_cast<Bytef const*>(text.c_str()),
-                    static_cast<uInt>(text.size() + 1));
+        sum = ::crc32_z(sum, reinterpret_cast<Bytef const*>(text.c_str()), text.size() + 1);
     };
     for (std::uint64_t i = 0; i < looked_at; ++i)
         try {
@@ -53,7 +52,7 @@ std::int64_t TrainingData::fingerprint() const {
         } catch (blip::Error const&) {
             add("broken"); // whoever needs it will be told
         }
-    return static_cast<std::int64_t>((size_ << 32) | sum);
+    return static_cast<std::int64_t>(sum);
 }
 
 blip::TrainingRecord TrainingData::record(std::uint64_t index) const {

@@ -28,9 +28,8 @@ public:
     /// Item `index` of the sources one after another, as validation takes it.
     Sample item(std::uint64_t index) const;
 
-    /// A number that changes with the length of the data and, in all likelihood, with what it says:
-    /// of at most 1,000 records, evenly spread, it takes texts and names, not pictures.
-    std::int64_t fingerprint() const;
+    /// CRC-32 of the texts and picture names of at most 1,000 records, evenly spread.
+    std::int64_t checksum_of_texts() const;
 
 private:
     blip::TrainingRecord record(std::uint64_t index) const;
