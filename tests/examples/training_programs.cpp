@@ -2,82 +2,20 @@
 
 #if defined(BLIP_FINETUNE_CAPTION_PROGRAM) && __has_include(<sys/wait.h>)
 
-#include <algorithm>
-#include <chrono>
 #include <fstream>
-#include <random>
 #include <string>
-#include <thread>
 
 #include <nlohmann/json.hpp>
-
-#include <support/program.hpp>
 
 #include <blip/model/golden_cases.hpp>
 
 #include "../../examples/scenes/scene.hpp"
-
-// Whole training programs on drawn scenes, small enough for seconds.
+#include "training_runs.hpp"
 
 namespace {
 
-using namespace program_test;
+using namespace training_test;
 using nlohmann::json;
-
-std::string const sizes = std::string(BLIP_SOURCE_DIR) + "/examples/scenes/model";
-std::string const momentum_sizes = std::string(BLIP_SOURCE_DIR) + "/examples/scenes/pretraining";
-
-Words const quick{"--scratch",
-                  "--batch",
-                  "4",
-                  "--schedule",
-                  "warm-up cosine",
-                  "--crop-least",
-                  "1",
-                  "--no-flip",
-                  "--no-rand-augment",
-                  "--learning-rate",
-                  "1e-3",
-                  "--accumulate",
-                  "1",
-                  "--log-every",
-                  "1",
-                  "--dropout",
-                  "0.1",
-                  "--beams",
-                  "1",
-                  "--prompt",
-                  ""};
-
-/// 60 scenes in a shard and 12 of either test.
-struct Scenes {
-    Folder folder;
-    std::string train = folder / "scenes/train";
-    std::string test = folder / "scenes/test_scenes.json";
-
-    Scenes() {
-        auto const result =
-            run(BLIP_SCENES_PROGRAM, folder, {folder / "scenes", "--train", "60", "--test", "12"});
-        REQUIRE(result.error == "");
-        REQUIRE(result.status == 0);
-    }
-
-    Words command(std::string const& model, std::string const& output, Words more) const {
-        return Words{model, "--data", train, "-o", folder / output} + quick + more;
-    }
-
-    std::string weights(std::string const& output) const {
-        return read(fs::path(folder / output) / "last" / "model.safetensors");
-    }
-};
-
-/// `words` without these options and their values.
-Words without(Words words, std::string const& first, std::string const& second) {
-    for (auto const& option : {first, second})
-        if (auto const at = std::find(words.begin(), words.end(), option); at != words.end())
-            words.erase(at, at + 2);
-    return words;
-}
 
 std::size_t count_of(std::string const& text, std::string const& part) {
     std::size_t count = 0;
@@ -190,71 +128,6 @@ TEST_CASE("A captioner is trained, resumed and used", "[examples][training]") {
     INFO(used.error);
     CHECK(used.status == 0);
     CHECK(lines_of(used.out).size() == 12);
-}
-
-TEST_CASE("Killed at any moment and resumed, training ends with the same bits",
-          "[examples][training]") {
-    Scenes const scenes;
-    Words const how{"--steps",          "120", "--checkpoint-every", "1",
-                    "--threads",        "1",   "--log-every",        "3",
-                    "--accumulate",     "2",   "--validation",       scenes.test,
-                    "--validate-every", "25"};
-    auto const command = [&](std::string const& output, Words const& more) {
-        return Words{sizes, "--data", scenes.train, "-o", scenes.folder / output} +
-               without(quick, "--log-every", "--accumulate") + how + more;
-    };
-    auto const whole = run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder, command("whole", {}));
-    INFO(whole.error);
-    REQUIRE(whole.status == 0);
-
-    // How many steps lie safely on disk.
-    auto const done = [&] {
-        long last = 0;
-        std::error_code ignored;
-        for (auto const& entry :
-             fs::directory_iterator(scenes.folder / "killed/checkpoints", ignored))
-            if (auto const name = entry.path().filename().string();
-                name.starts_with("step-") && name.ends_with(".safetensors"))
-                last = std::max(last, std::stol(name.substr(5)));
-        return last;
-    };
-    // As if it had been killed before its plan was written.
-    fs::create_directories(scenes.folder / "killed/checkpoints");
-    std::mt19937 random(7);
-    int kills = 0, amid_steps = 0;
-    for (; kills < 20; ++kills) {
-        Program program(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
-                        command("killed", {"--resume"}));
-        // Every fourth dies while it starts, the others after some steps, in whatever they do then.
-        long const before = done();
-        long const until = kills % 4 == 0 ? before : before + 1 + kills % 3;
-        for (int i = 0; i < 6000 && done() < until; ++i)
-            std::this_thread::sleep_for(std::chrono::milliseconds(5));
-        auto const patience = std::uniform_int_distribution(0, 30)(random);
-        std::this_thread::sleep_for(std::chrono::milliseconds(patience));
-        int const status = program.end(SIGKILL);
-        INFO("kill " << kills << ", " << program.error());
-        REQUIRE(status == -1);
-        amid_steps += done() > before ? 1 : 0;
-    }
-    CHECK(amid_steps >= 10);
-    auto const rest =
-        run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder, command("killed", {"--resume"}));
-    INFO(rest.error);
-    REQUIRE(rest.status == 0);
-    CHECK(scenes.weights("killed") == scenes.weights("whole"));
-    // The same rows of the log, but for the columns of seconds.
-    auto const values = [&](std::string const& output) {
-        Words rows;
-        for (auto line : lines_of(read(fs::path(scenes.folder / output) / "log.csv"))) {
-            for (int i = 0; i < 2; ++i)
-                line.erase(line.rfind(','));
-            rows.push_back(line);
-        }
-        return rows;
-    };
-    CHECK(values("killed").size() == 41);
-    CHECK(values("killed") == values("whole"));
 }
 
 TEST_CASE("Training stops before bad numbers reach the weights", "[examples][training]") {

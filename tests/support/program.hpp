@@ -50,10 +50,10 @@ struct Folder {
     std::string operator/(std::string const& name) const { return (path / name).string(); }
 };
 
-/// The program as a child process; what it prints goes to files.
+/// The program as a child process; what it prints goes to files. `prepare` runs in the child.
 class Program {
 public:
-    Program(std::string const& path, Folder const& folder, Words words)
+    Program(std::string const& path, Folder const& folder, Words words, void (*prepare)() = nullptr)
         : out_(folder / "stdout"), error_(folder / "stderr") {
         words.insert(words.begin(), path);
         std::vector<char*> arguments;
@@ -71,6 +71,8 @@ public:
             ::dup2(ends[0], 0);
             ::dup2(::open(out_.c_str(), flags, 0600), 1);
             ::dup2(::open(error_.c_str(), flags, 0600), 2);
+            if (prepare)
+                prepare();
             ::execv(arguments[0], arguments.data());
             ::_exit(127);
         }

@@ -429,7 +429,14 @@ private:
 
     void save() {
         history_ = report_.history();
-        checkpoints_->save(step_, *state_);
+        try {
+            checkpoints_->save(step_, *state_);
+        } catch (blip::FileError const& error) {
+            throw blip::FileError(blip::join("step ", step_, ": ", error.what(), ". ",
+                                             where_to_go_on(),
+                                             " When that is mended, run the same "
+                                             "command with --resume"));
+        }
     }
 
     /// Progress for people: the line on a terminal, the page every few seconds, a line of text
