@@ -20,6 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int most_pictures = 1000000;
+
 struct Question {
     std::string question, answer;
     int picture = 0;
@@ -34,10 +36,11 @@ std::vector<Question> read_questions(fs::path const& part) {
     std::vector<Question> questions;
     for (auto const& entry : entries) {
         if (!entry.is_array() || entry.size() != 3 || !entry[0].is_string() ||
-            !entry[1].is_string() || !entry[2].is_number_integer())
+            !entry[1].is_string() || !entry[2].is_number_unsigned() || entry[2] > most_pictures)
             throw blip::FormatError(
                 blip::join(file.string(), ": element ", questions.size() + 1,
-                           " is no [question, answer, number of the picture]: ", entry.dump()));
+                           " is no [question, answer, number of the picture, at most ",
+                           most_pictures, "]: ", entry.dump()));
         questions.push_back({entry[0], entry[1], entry[2].get<int>()});
     }
     return questions;
@@ -85,7 +88,7 @@ void write_list(fs::path const& part, fs::path const& output,
     for (auto const& entry : questions) {
         auto const picture =
             fs::absolute(part / "images" / (std::to_string(entry.picture) + ".png")).string();
-        for (int i = 0; i < repeats(entry); ++i)
+        for (int i = repeats(entry); i > 0; --i)
             list.push_back(
                 {{"image", picture}, {"question", entry.question}, {"answer", entry.answer}});
     }
@@ -136,6 +139,8 @@ int main(int count, char** values) {
         write_list(train, fs::path(output) / "train.json", questions, [&](Question const& entry) {
             return entry.picture < first_held_back ? repeats.of(entry) : 0;
         });
+        // One of an earlier call would hold pictures that are now learnt from.
+        fs::remove(fs::path(output) / "validation.json");
         if (held_back > 0)
             write_list(
                 train, fs::path(output) / "validation.json", questions,

@@ -96,6 +96,10 @@ void check_kills(Training const& training, int count, std::size_t rows) {
     CHECK(training.end("killed") == training.end("whole"));
     CHECK(training.log("killed").size() == rows);
     CHECK(training.log("killed") == training.log("whole"));
+    for (auto const& entry : fs::recursive_directory_iterator(training.path("killed"))) {
+        INFO(entry.path());
+        CHECK(entry.path().string().find("partial") == std::string::npos);
+    }
 }
 
 std::string weights(Training const& training, std::string const& output) {
@@ -165,6 +169,39 @@ TEST_CASE("An interrupted training makes up for the validation that it left out"
     // The curves of validation, too, are those of the training that nobody interrupted.
     CHECK(training.end("cut") == training.end("whole"));
     CHECK(weights(training, "cut") == weights(training, "whole"));
+}
+
+TEST_CASE("A validation that is interrupted at the very end is not forgotten",
+          "[examples][training]") {
+    Scenes const scenes;
+    Training const training{
+        BLIP_FINETUNE_CAPTION_PROGRAM,
+        Words{sizes, "--data", scenes.train} + without(quick, "--beams", "--log-every") +
+            Words{"--steps", "4", "--checkpoint-every", "1", "--validation", scenes.train,
+                  "--validate-every", "4", "--beams", "5", "--log-every", "1", "--threads", "1"},
+        scenes};
+    auto const whole = training.run("whole");
+    INFO(whole.error);
+    REQUIRE(whole.status == 0);
+    {
+        Program program(training.program, scenes.folder, training.command("cut"));
+        training.await_step("cut", 3);
+        std::this_thread::sleep_for(std::chrono::milliseconds(150));
+        CHECK(program.end(SIGINT) == 130);
+        INFO(program.error());
+        CHECK(program.error().find("run the same command with --resume") != std::string::npos);
+        CHECK(program.error().find("validation words") == std::string::npos);
+    }
+    CHECK(training.done("cut") == 4);
+    auto const rest = training.run("cut", {"--resume"});
+    INFO(rest.error);
+    REQUIRE(rest.status == 0);
+    CHECK(rest.error.find("step 4: validation words") != std::string::npos);
+    CHECK(training.end("cut") == training.end("whole"));
+    CHECK(read(training.path("cut") / "best/model.safetensors") == weights(training, "cut"));
+    auto const again = training.run("cut", {"--resume"});
+    CHECK(again.status == 0);
+    CHECK(again.error.find("validation words") == std::string::npos);
 }
 
 TEST_CASE("A full disk ends training with its last checkpoint whole", "[examples][training]") {

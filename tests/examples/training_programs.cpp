@@ -3,7 +3,9 @@
 #if defined(BLIP_FINETUNE_CAPTION_PROGRAM) && __has_include(<sys/wait.h>)
 
 #include <fstream>
+#include <initializer_list>
 #include <string>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -132,6 +134,33 @@ TEST_CASE("A captioner is trained, resumed and used", "[examples][training]") {
 
 TEST_CASE("Training stops before bad numbers reach the weights", "[examples][training]") {
     Scenes const scenes;
+    auto const contrast = run(BLIP_PRETRAIN_PROGRAM, scenes.folder,
+                              {momentum_sizes,
+                               "--scratch",
+                               "--data",
+                               scenes.train,
+                               "-o",
+                               scenes.folder / "contrast",
+                               "--batch",
+                               "4",
+                               "--accumulate",
+                               "1",
+                               "--steps",
+                               "40",
+                               "--schedule",
+                               "constant",
+                               "--learning-rate",
+                               "1e20",
+                               "--text-length",
+                               "16",
+                               "--checkpoint-every",
+                               "1"});
+    INFO(contrast.error);
+    CHECK(contrast.status == 2);
+    CHECK(contrast.error.find("--learning-rate") != std::string::npos);
+    CHECK(fs::exists(scenes.folder / "contrast/checkpoints/step-00000001.safetensors"));
+    CHECK(!fs::exists(scenes.folder / "contrast/checkpoints/step-00000004.safetensors"));
+
     auto const result =
         run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
             {sizes, "--scratch", "--data", scenes.train, "-o", scenes.folder / "run", "--batch",
@@ -191,6 +220,43 @@ TEST_CASE("A config file changes the recipe, the command line the file", "[examp
     check_mistake(BLIP_FINETUNE_CAPTION_PROGRAM,
                   {sizes, "--scratch", "--config", file, "-o", scenes.folder / "run"},
                   "no value is called \"step\"; did you mean \"steps\"?");
+    std::ofstream(file) << R"({"task": "VQA"})";
+    check_mistake(BLIP_FINETUNE_CAPTION_PROGRAM,
+                  {sizes, "--scratch", "--config", file, "-o", scenes.folder / "run"},
+                  "the plan of another program: \"task\" is \"VQA\", expected \"caption\"");
+    std::ofstream(file) << R"({"batch": 4294967297})";
+    check_mistake(BLIP_FINETUNE_CAPTION_PROGRAM,
+                  {sizes, "--scratch", "--config", file, "-o", scenes.folder / "run"},
+                  "\"batch\" is 4294967297, expected");
+    for (auto const& [option, value] :
+         std::initializer_list<std::pair<char const*, char const*>>{{"--patience", "-1"},
+                                                                    {"--max-broken", "-1"},
+                                                                    {"--threads", "-1"},
+                                                                    {"--alpha", "2"},
+                                                                    {"--momentum", "2"},
+                                                                    {"--dropout", "1"},
+                                                                    {"--log-every", "0"}}) {
+        INFO(option);
+        check_mistake(BLIP_FINETUNE_CAPTION_PROGRAM,
+                      Words{sizes, "--scratch", "--data", scenes.train, "-o", scenes.folder / "run",
+                            option, value},
+                      option);
+    }
+
+    // A run's own record repeats it, from random weights where it began so.
+    auto const begun =
+        run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+            without(scenes.command(sizes, "begun", {"--steps", "2"}), "--prompt", "") +
+                Words{"--prompt", "a "});
+    INFO(begun.error);
+    REQUIRE(begun.status == 0);
+    CHECK(begun.error.find("caption pictures with --prompt \"a \"") != std::string::npos);
+    auto const repeated = run(
+        BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+        {sizes, "--config", scenes.folder / "begun/plan.json", "-o", scenes.folder / "repeated"});
+    INFO(repeated.error);
+    REQUIRE(repeated.status == 0);
+    CHECK(scenes.weights("repeated") == scenes.weights("begun"));
 }
 
 TEST_CASE("Pre-training gives a captioner and a matcher", "[examples][training]") {
@@ -215,6 +281,59 @@ TEST_CASE("Pre-training gives a captioner and a matcher", "[examples][training]"
     INFO(tuned.error);
     CHECK(tuned.status == 0);
     CHECK(fs::exists(scenes.folder / "tuned/last/model.safetensors"));
+}
+
+TEST_CASE("Lists of easy-VQA give no answer away by its wording", "[examples][training]") {
+    Folder const folder;
+    for (char const* part : {"train", "test"})
+        fs::create_directories(folder.path / "data" / part);
+    auto questions = json::array();
+    for (int picture = 0; picture < 40; ++picture) {
+        bool const red = picture % 8 == 0;
+        questions.push_back({"is there a red shape?", red ? "yes" : "no", picture});
+        questions.push_back({"is there not a red shape?", red ? "no" : "yes", picture});
+        questions.push_back({"what color is the shape?", red ? "red" : "blue", picture});
+        questions.push_back({"what shape is present?", "circle", picture});
+    }
+    for (char const* part : {"train", "test"})
+        std::ofstream(folder.path / "data" / part / "questions.json") << questions.dump();
+    auto const convert = [&](Words const& more) {
+        return run(BLIP_EASY_VQA_PROGRAM, folder, Words{folder / "data", folder / "lists"} + more);
+    };
+    auto const count = [&](std::string const& list, std::string const& question,
+                           std::string const& answer) {
+        int found = 0;
+        for (auto const& entry : json::parse(read(folder / "lists/" + list)))
+            found += entry["question"] == question && entry["answer"] == answer ? 1 : 0;
+        return found;
+    };
+    auto const done = convert({});
+    INFO(done.error);
+    REQUIRE(done.status == 0);
+    CHECK(count("train.json", "is there a red shape?", "yes") == 5 * 7 * 4);
+    CHECK(count("train.json", "is there a red shape?", "no") == 35 * 4);
+    CHECK(count("train.json", "is there not a red shape?", "no") == 5 * 7);
+    CHECK(count("train.json", "is there not a red shape?", "yes") == 35);
+    CHECK(count("train.json", "what color is the shape?", "blue") == 35 * 4);
+    CHECK(count("train.json", "what shape is present?", "circle") == 40 * 10);
+    CHECK(json::parse(read(folder / "lists/test.json")).size() == questions.size());
+
+    // Pictures that are held back are not learnt from.
+    REQUIRE(convert({"--validation", "10", "--repeat-shapes", "1"}).status == 0);
+    CHECK(json::parse(read(folder / "lists/validation.json")).size() == 40);
+    CHECK(count("train.json", "what shape is present?", "circle") == 30);
+    CHECK(count("validation.json", "what shape is present?", "circle") == 10);
+    REQUIRE(convert({}).status == 0);
+    CHECK(!fs::exists(folder / "lists/validation.json"));
+
+    auto const all = convert({"--validation", "40"});
+    CHECK(all.status == 2);
+    CHECK(all.error.find("leaves none of the 40 training pictures") != std::string::npos);
+    questions.push_back({"what shape is present?", "circle", 5000000000});
+    std::ofstream(folder.path / "data/train/questions.json") << questions.dump();
+    auto const broken = convert({});
+    CHECK(broken.status == 2);
+    CHECK(broken.error.find("element 161 is no [question, answer") != std::string::npos);
 }
 
 #if BLIP_HAS_GOLDEN_VQA

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <random>
 #include <string>
 #include <vector>
 
 #include "../../examples/support/training/sample.hpp"
 #include "../../examples/support/training/text_scores.hpp"
+#include "../../examples/support/training/training_data.hpp"
 
 using support::make_sample;
 using support::Sample;
@@ -104,4 +107,55 @@ TEST_CASE("Texts are compared by words and neighbours", "[examples]") {
     CHECK(turned[0].second > 50);
     CHECK(turned[1].second == 0);
     CHECK(score("nothing")[0].second == 0);
+}
+
+TEST_CASE("A list that changes anywhere is noticed, and every list has pictures of its own",
+          "[examples]") {
+    namespace fs = std::filesystem;
+    auto const folder =
+        fs::temp_directory_path() / ("blip_lists_" + std::to_string(std::random_device{}()));
+    fs::create_directories(folder);
+    auto const write = [&](char const* name, std::string const& last) {
+        std::ofstream out(folder / name);
+        for (int i = 0; i < 1500; ++i)
+            out << R"({"image": ")" BLIP_SOURCE_DIR R"(/examples/scenes/pictures/scene-00.png", )"
+                << R"("image_id": ")" << i << R"(", "caption": ")"
+                << (i == 1499 ? last : std::string("a circle")) << "\"}\n";
+        return support::DataPart{(folder / name).string(), "", {}};
+    };
+    auto const how = options(SampleKind::caption);
+    support::TrainingData const first({write("a.jsonl", "a circle")}, how, 1);
+    write("b.jsonl", "a square");
+    CHECK(first.size() == 1500);
+    // 1,000 of them are looked at, the last 500 as often as the first.
+    int noticed = 0;
+    for (int i = 1490; i < 1500; ++i) {
+        std::ifstream in(folder / "a.jsonl");
+        std::ofstream out(folder / "c.jsonl");
+        std::string line;
+        for (int n = 0; std::getline(in, line); ++n)
+            out << (n == i ? line.substr(0, line.rfind("circle")) + "square\"}" : line) << '\n';
+        out.close();
+        support::TrainingData const changed({{(folder / "c.jsonl").string(), "", {}}}, how, 1);
+        noticed += changed.checksum_of_texts() != first.checksum_of_texts() ? 1 : 0;
+    }
+    CHECK(noticed >= 6);
+
+    support::TrainingData const both(
+        {{(folder / "a.jsonl").string(), "", {}}, {(folder / "b.jsonl").string(), "", {}}}, how, 1);
+    CHECK(both.item(3).picture != both.item(1503).picture);
+    CHECK(both.item(3).picture == both.item(3).picture);
+    fs::remove_all(folder);
+}
+
+TEST_CASE("A caption of which cleaning leaves nothing is broken", "[examples]") {
+    auto record = record_of(1);
+    record.captions = {"!!!"};
+    try {
+        make_sample(record, options(SampleKind::caption), {});
+        FAIL("accepted");
+    } catch (blip::FormatError const& error) {
+        CHECK(std::string(error.what()).find("element 3: a caption holds no word") !=
+              std::string::npos);
+    }
 }

@@ -97,14 +97,25 @@ TEST_CASE("a queue refuses what would not fit") {
     CHECK_THROWS_WITH(
         queue.enqueue(engine, four.features(), four.ids),
         "feature queue: its length, 6, must be a multiple of the number of pictures a "
-        "step, 4, and its pointer, 0, must leave room for them; choose another batch "
-        "size");
+        "step, 4; choose another batch size");
     CHECK_THROWS_AS(queue.enqueue(engine, three.features(), four.ids), ArgumentError);
     CHECK(queue.pointer() == 0);
-    // A pointer left by other batch sizes.
-    queue.restore(queue.ids(), 4);
-    CHECK_THROWS_AS(queue.enqueue(engine, three.features(), three.ids), ArgumentError);
     CHECK_THROWS_AS(queue.restore(std::vector<std::int64_t>(5), 0), ArgumentError);
     CHECK_THROWS_AS(queue.restore(std::vector<std::int64_t>(6), 6), ArgumentError);
     CHECK_THROWS_AS(queue.restore(std::vector<std::int64_t>(6), -1), ArgumentError);
+}
+
+TEST_CASE("a queue that another batch size has filled begins its round anew") {
+    B::Engine engine;
+    Queue queue(engine, {5, 0});
+    Step three(3, 2), again(3, 4);
+    queue.restore(std::vector<std::int64_t>(6, 7), 4);
+    queue.enqueue(engine, three.features(), three.ids);
+    CHECK(queue.pointer() == 3);
+    auto expected = three.ids;
+    expected.insert(expected.end(), {7, 7, 7});
+    CHECK(std::vector(queue.ids().begin(), queue.ids().end()) == expected);
+    queue.enqueue(engine, again.features(), again.ids);
+    CHECK(queue.pointer() == 0);
+    CHECK(queue.ids()[3] == again.ids[0]);
 }

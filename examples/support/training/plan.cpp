@@ -1,10 +1,14 @@
 #include "plan.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <fstream>
+#include <initializer_list>
+#include <limits>
 #include <numeric>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include <blip/core/error.hpp>
 
@@ -102,7 +106,9 @@ bool fits(nlohmann::json const& value) {
     if constexpr (std::is_same_v<T, bool>)
         return value.is_boolean();
     else if constexpr (std::is_integral_v<T>)
-        return value.is_number_integer();
+        return value.is_number_integer() &&
+               (value.is_number_unsigned() ? std::in_range<T>(value.template get<std::uint64_t>())
+                                           : std::in_range<T>(value.template get<std::int64_t>()));
     else if constexpr (std::is_floating_point_v<T>)
         return value.is_number();
     else
@@ -124,8 +130,21 @@ void TrainingPlan::read(std::filesystem::path const& file) {
             (key == "data" ? data : validation) = parts_of(value, key, file);
             continue;
         }
-        if (key == "task" || key == "model" || key == "scratch")
-            continue; // what a run's own record says beside the values
+        // What a run's own record says beside the values.
+        if (key == "model")
+            continue;
+        if (key == "scratch") {
+            scratch = scratch || value == true;
+            continue;
+        }
+        if (key == "task") {
+            if (value != task)
+                throw blip::FormatError(blip::join(file.string(),
+                                                   ": the plan of another program: "
+                                                   "\"task\" is ",
+                                                   value.dump(), ", expected \"", task, '"'));
+            continue;
+        }
         bool known = false;
         for_each_value(
             *this, [&, &key = key, &value = value](std::string const& name, auto& to, char const*) {
@@ -164,6 +183,8 @@ void TrainingPlan::check() const {
     };
     require(!data.empty(), "no training data; name some with --data or in the config file");
     require(batch > 0 && accumulate > 0, "--batch and --accumulate must be at least 1");
+    require(std::int64_t(batch) * accumulate <= std::numeric_limits<int>::max(), "--batch ", batch,
+            " times --accumulate ", accumulate, " is more than can be counted");
     require(steps >= 0 && (steps > 0 || epochs > 0), "--steps or --epochs must be above 0");
     auto const schedules = {"cosine by epoch", "warm-up cosine", "warm-up decay", "constant"};
     require(std::ranges::find(schedules, schedule) != schedules.end(), "--schedule is \"", schedule,
@@ -173,6 +194,35 @@ void TrainingPlan::check() const {
     require(warmup_steps >= 0 && warmup_rate >= 0, "--warmup-steps and --warmup-rate: below 0");
     require(decay > 0 && decay <= 1, "--decay must be above 0 and at most 1");
     require(clip >= 0, "--clip is below 0");
+    require(weight_decay >= 0, "--weight-decay is below 0");
+    auto const require_share = [&](char const* name, double value) {
+        require(value >= 0 && value < 1, name, " is ", value, ", expected 0 or more and below 1");
+    };
+    require_share("--beta1", beta1);
+    require_share("--beta2", beta2);
+    require_share("--word-dropout", word_dropout);
+    require(alpha >= 0 && alpha <= 1, "--alpha is ", alpha, ", expected between 0 and 1");
+    require(momentum >= 0 && momentum <= 1, "--momentum is ", momentum,
+            ", expected between 0 and 1");
+    for (auto const& [name, value] : std::initializer_list<std::pair<char const*, double>>{
+             {"--dropout", dropout}, {"--drop-path", drop_path}, {"--smoothing", smoothing}})
+        require(value == -1 || (value >= 0 && value < 1), name, " is ", value,
+                ", expected -1, or 0 or more and below 1");
+    for (auto const& [name, value] : std::initializer_list<std::pair<char const*, std::int64_t>>{
+             {"--text-length", text_length},
+             {"--validate-every", validate_every},
+             {"--validation-items", validation_items},
+             {"--recall-among", recall_among},
+             {"--rerank", rerank},
+             {"--patience", patience},
+             {"--checkpoint-every", checkpoint_every},
+             {"--max-broken", max_broken},
+             {"--workers", workers},
+             {"--threads", threads}})
+        require(value >= 0, name, " is ", value, ", expected 0 or more");
+    require(log_every > 0, "--log-every must be at least 1");
+    require(spread > 0 && position_spread > 0, "--spread and --position-spread must be above 0");
+    require(alpha_epochs >= 0, "--alpha-epochs is below 0");
     require(crop_least > 0 && crop_least <= 1, "--crop-least must be above 0 and at most 1");
     require(max_words > 0, "--max-words must be at least 1");
     require(beams > 0 && keep > 0, "--beams and --keep must be at least 1");

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <limits>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -97,11 +98,16 @@ public:
 
 private:
     int train() {
-        auto loader = make_loader();
+        auto loader = make_loader(items_);
         Clock::time_point const start = Clock::now();
         std::int64_t const first = step_;
-        if (step_ > 0 && validation_is_due())
-            validate(); // it was interrupted
+        if (validation_is_missing()) { // it was interrupted
+            validate();
+            if (!validation_is_missing()) {
+                save();
+                page(false);
+            }
+        }
 
         while (step_ < steps_ && !ended_early()) {
             auto const before = Clock::now();
@@ -119,9 +125,12 @@ private:
                 validate();
             bool const last = step_ == steps_ || ended_early();
             if (last || is_due(plan_.checkpoint_every)) {
-                if (step_ == steps_)
+                if (last && interrupted_by() == 0)
                     log_.flush(step_);
-                save();
+                // Steps that cannot be computed may come from weights that training has spoilt:
+                // the checkpoints of before must stay.
+                if (refused_in_a_row_ == 0 || last)
+                    save();
             }
             report(first, seconds_since(start), loader.seconds_waited(), last);
         }
@@ -139,8 +148,14 @@ private:
             return losses;
         } catch (blip::Error const& error) {
             if (++refused_ > plan_.max_broken || ++refused_in_a_row_ > most_in_a_row)
-                throw blip::Error(blip::join("step ", step_ + 1, ": ", error.what(), ". ",
-                                             where_to_go_on(), " The batch was:", names(samples)));
+                throw blip::Error(blip::join(
+                    "step ", step_ + 1, ": ", error.what(), ". ", where_to_go_on(),
+                    refused_in_a_row_ > most_in_a_row
+                        ? " Steps in a row that cannot be computed come from an option that the "
+                          "message names or from training that diverges: try a smaller "
+                          "--learning-rate or --clip 1."
+                        : "",
+                    " The batch was:", names(samples)));
             note(blip::join("step ", step_ + 1, " passed over: ", error.what(),
                             ". The batch was:", names(samples)));
         }
@@ -176,7 +191,7 @@ private:
                 .validation = validation};
     }
 
-    blip::Loader<Sample> make_loader() {
+    blip::Loader<Sample> make_loader(std::uint64_t items) {
         auto const workers = plan_.workers > 0
                                  ? static_cast<std::size_t>(plan_.workers)
                                  : preparing_threads(static_cast<std::size_t>(plan_.threads));
@@ -184,7 +199,7 @@ private:
                     return data_.draw(number, attempt);
                 },
                 {.threads = workers,
-                 .batch = items_,
+                 .batch = items,
                  .first_step = static_cast<std::uint64_t>(step_),
                  .max_broken = static_cast<std::size_t>(plan_.max_broken),
                  .on_broken = [this](blip::BrokenSample const& broken) {
@@ -210,17 +225,20 @@ private:
         return text + "; a step takes more, which the first one tells";
     }
 
-    /// --plan: measures two steps and says what the whole would take.
+    /// --plan: measures two parts of a step and says what the whole would take.
     int measure() {
-        auto loader = make_loader();
+        auto const part = static_cast<std::size_t>(plan_.batch);
+        auto loader = make_loader(part);
         double least = std::numeric_limits<double>::infinity();
         for (int i = 0; i < 2; ++i) {
             auto const samples = loader.next();
-            auto const before = Clock::now();
-            model_.step(samples, static_cast<std::size_t>(plan_.batch), options());
+            auto const start = Clock::now();
+            model_.step(samples, part, options());
+            double const computed = plan_.accumulate * seconds_since(start);
+            auto const updating = Clock::now();
             model_.clip(0);
             model_.update(0);
-            least = std::min(least, seconds_since(before));
+            least = std::min(least, computed + seconds_since(updating));
         }
         auto const memory = model_.memory();
         // Those prepared ahead, those of the step, and their copy as batches.
@@ -254,6 +272,7 @@ private:
             require_same_plan();
         if (!exists && a_.resume)
             say(blip::join(folder_.string(), ": nothing to resume; training begins"));
+        remove_leftovers();
         checkpoints_.emplace(kept, plan_.keep);
         auto const items = seen_items_ = static_cast<std::int64_t>(data_.size());
         auto const texts = seen_texts_ = data_.checksum_of_texts();
@@ -262,6 +281,7 @@ private:
         state_->add("run.step", step_);
         state_->add("run.items", seen_items_);
         state_->add("run.texts", seen_texts_);
+        state_->add("run.refused", refused_);
         state_->add("run.best", best_, blip::Length::any);
         state_->add("run.watch", watch_, blip::Length::any);
         state_->add("run.history", history_);
@@ -340,6 +360,10 @@ private:
             " Try a smaller --learning-rate or --clip 1. The batch was:", names(samples)));
     }
 
+    bool validation_is_missing() const {
+        return validation_ && step_ > 0 && validated_ != step_ && validation_is_due();
+    }
+
     bool validation_is_due() const { return step_ == steps_ || is_due(plan_.validate_every); }
 
     std::vector<std::string> log_columns() const {
@@ -379,14 +403,17 @@ private:
                     samples.push_back(validation_->item(next++));
                 } catch (blip::Error const& error) {
                     ++skipped;
-                    note(blip::join("validation, skipped: ", error.what()));
+                    if (broken_.insert(error.what()).second)
+                        note(blip::join("validation, skipped: ", error.what()));
                 }
             }
             return samples;
         };
         auto found = model_.validate(stream, plan_);
-        if (interrupted_by() != 0) // half a validation is none
+        if (interrupted_by() != 0) { // half a validation is none
+            validated_ = -1;
             return;
+        }
         if (found.scores.empty())
             throw blip::FormatError(blip::join("validation: none of ", skipped,
                                                " items can be used; mend --validation"));
@@ -399,10 +426,8 @@ private:
                           blip::join(" (", rounded_text(seconds_since(begin), "%.1f"), " s)"));
         report_.add_validation(step_, found.scores, std::move(found.samples));
         double const score = found.scores.front().second;
-        if (best_.empty() || score > best_[0]) {
+        if ((best_.empty() || score > best_[0]) && export_model("best"))
             best_ = {score, static_cast<double>(step_)};
-            export_model("best");
-        }
         patience_is_over_ = is_hopeless();
         if (patience_is_over_)
             progress_.message(
@@ -418,13 +443,37 @@ private:
                }) >= plan_.patience;
     }
 
-    /// Writes a model; that the disk is full must not end the training.
-    void export_model(char const* name) {
+    /// Writes a model, the whole of it or nothing; that the disk is full, or a weight too large
+    /// for --export-type, must not end the training. Returns whether it is there.
+    bool export_model(char const* name) {
+        auto const to = folder_ / name, partial = folder_ / blip::join(name, "-partial");
+        std::string problem;
         try {
-            model_.export_to(folder_ / name, plan_);
-        } catch (blip::FileError const& error) {
-            note(blip::join("the model of step ", step_, " is not exported: ", error.what()));
+            fs::remove_all(partial);
+            model_.export_to(partial, plan_);
+            fs::remove_all(to);
+            fs::rename(partial, to);
+            return true;
+        } catch (blip::Error const& error) {
+            problem = error.what();
+        } catch (fs::filesystem_error const& error) {
+            problem = error.what();
         }
+        note(blip::join("the model of step ", step_, " is not exported: ", problem));
+        return false;
+    }
+
+    /// Removes what a killed program left half written.
+    void remove_leftovers() const {
+        std::vector<fs::path> leftovers;
+        for (auto const& folder : {folder_, folder_ / "checkpoints"})
+            if (fs::exists(folder))
+                for (auto const& entry : fs::directory_iterator(folder))
+                    if (auto const name = entry.path().filename().string();
+                        name.ends_with(".partial") || name.ends_with("-partial"))
+                        leftovers.push_back(entry.path());
+        for (auto const& leftover : leftovers)
+            fs::remove_all(leftover);
     }
 
     void save() {
@@ -488,17 +537,24 @@ private:
 
     int finish() {
         progress_.clear();
-        if (step_ < steps_ && interrupted_by() != 0) {
+        if (interrupted_by() != 0 && (step_ < steps_ || validation_is_missing())) {
             progress_.message(blip::join(program_, ": interrupted after step ", step_,
                                          "; to go on, run the same command with --resume"));
             return interrupt_status();
         }
-        export_model("last");
+        if (!export_model("last"))
+            throw blip::FileError(
+                blip::join((folder_ / "last").string(),
+                           ": the trained model is not there. Make room, or mend what the message "
+                           "above says, and run the same command with --resume"));
         say(blip::join("The trained model is in ", (folder_ / "last").string(),
                        best_.empty() ? std::string()
                                      : blip::join(", the best one, of step ", best_[1], ", in ",
                                                   (folder_ / "best").string()),
                        "; the curves in ", (folder_ / "index.html").string()));
+        if (!plan_.prompt.empty() && (plan_.task == "caption" || plan_.task == "pretraining"))
+            say(blip::join("Its captions were learnt as what follows \"", plan_.prompt,
+                           "\": caption pictures with --prompt \"", plan_.prompt, '"'));
         return success;
     }
 
@@ -527,8 +583,10 @@ private:
     std::vector<double> best_;   ///< score and step
     std::string history_ = "[]"; ///< of validation, for the checkpoint
     TrainedModel::Scores last_;
-    std::vector<double> watch_; ///< the first loss and a moving average
-    int refused_ = 0, refused_in_a_row_ = 0;
+    std::vector<double> watch_;    ///< the first loss and a moving average
+    std::set<std::string> broken_; ///< of the validation data, to speak of each once
+    std::int64_t refused_ = 0;     ///< steps that were passed over
+    int refused_in_a_row_ = 0;
     bool patience_is_over_ = false;
     double reported_ = 0, spoke_ = 0, per_second_ = 0, waited_ = 0;
     Progress progress_;

@@ -46,6 +46,9 @@ Sample make_sample(blip::TrainingRecord record, SampleOptions const& options, bl
             options.validation ? record.captions.front()
                                : blip::choose_text(record.captions, split(key, text)),
             options.max_words);
+        if (sample.text.empty())
+            throw blip::FormatError(
+                blip::join(record.where, ": a caption holds no word, only what cleaning removes"));
         sample.references = record.captions;
         break;
     }

@@ -23,8 +23,7 @@ TrainingData::TrainingData(std::vector<DataPart> const& parts, SampleOptions con
 
 Sample TrainingData::draw(std::uint64_t number, std::uint64_t attempt) const {
     auto const place = order_->at(number, attempt);
-    return make_sample(sources_[place.source].record(place.index), options_,
-                       order_->key(number, attempt));
+    return make_sample(record(place.source, place.index), options_, order_->key(number, attempt));
 }
 
 Sample TrainingData::item(std::uint64_t index) const {
@@ -40,7 +39,7 @@ std::int64_t TrainingData::checksum_of_texts() const {
     };
     for (std::uint64_t i = 0; i < looked_at; ++i)
         try {
-            auto const found = record(size_ / looked_at * i);
+            auto const found = record(i * size_ / looked_at);
             for (auto const& picture : found.pictures)
                 add(picture.member.empty() ? picture.file.filename().string() : picture.member);
             for (auto const& texts : {found.captions, found.answers})
@@ -59,7 +58,15 @@ blip::TrainingRecord TrainingData::record(std::uint64_t index) const {
     std::size_t source = 0;
     for (; index >= sources_[source].size(); ++source)
         index -= sources_[source].size();
-    return sources_[source].record(index);
+    return record(source, index);
+}
+
+blip::TrainingRecord TrainingData::record(std::size_t source, std::uint64_t index) const {
+    auto found = sources_[source].record(index);
+    // Every list may number its pictures from 1: those of two lists are two pictures.
+    if (sources_.size() > 1 && !found.image_id.empty())
+        found.image_id = blip::join(source, ' ', found.image_id);
+    return found;
 }
 
 } // namespace support

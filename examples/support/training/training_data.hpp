@@ -33,6 +33,7 @@ public:
 
 private:
     blip::TrainingRecord record(std::uint64_t index) const;
+    blip::TrainingRecord record(std::size_t source, std::uint64_t index) const;
 
     SampleOptions options_;
     std::vector<blip::DataSource> sources_;

@@ -77,18 +77,18 @@ public:
     }
 
     /// Throws ArgumentError unless the queue's length is a multiple of `count`, the number of
-    /// pictures a step over all ranks, and the pointer leaves room for them.
+    /// pictures a step over all ranks.
     void require_room(int count) const {
-        if (count < 1 || Length % count != 0 || pointer() + count > Length)
+        if (count < 1 || Length % count != 0)
             throw ArgumentError(join("feature queue: its length, ", Length,
                                      ", must be a multiple of the number of pictures a step, ",
-                                     count, ", and its pointer, ", pointer(),
-                                     ", must leave room for them; choose another batch size"));
+                                     count, "; choose another batch size"));
     }
 
     /// Replaces the oldest columns by `features`, of all ranks in their order; `ids` are those of
     /// the pictures (empty: unknown). Throws ArgumentError unless the queue's length is a multiple
-    /// of their number: a batch never wraps around.
+    /// of their number: a batch never wraps around. Where another batch size has left the pointer
+    /// too near to the end, the ring begins anew, and the columns there stay for another round.
     void enqueue(Engine& engine, FeaturePair<Width, B> features,
                  std::span<std::int64_t const> ids = {}) {
         int const count = features.image.batch;
@@ -97,6 +97,8 @@ public:
                                      " texts and ", ids.size(),
                                      " ids; expected equal numbers, at least 1"));
         require_room(count);
+        if (pointer() + count > Length)
+            pointer_ = {0};
         B::transpose(engine, matrix(features.image), columns(image(), count));
         B::transpose(engine, matrix(features.text), columns(text(), count));
         auto const first = ids_.begin() + pointer();
