@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <span>
+#include <string>
 
 #include <CLI/CLI.hpp>
 
@@ -22,19 +23,18 @@ class CaptionTask final : public TrainedAs<blip::CaptionObjective<C, TrainedMode
 public:
     CaptionTask(blip::ModelFolder const& from, TrainingPlan const& plan)
         : TrainedAs<Objective>(
-              start<Objective>(
-                  from, plan,
-                  blip::CaptionTraining{.prompt = plan.prompt, .word_dropout = plan.word_dropout}),
+              start<Objective>(from, plan,
+                               blip::CaptionTraining{.prompt = prompt(from, plan),
+                                                     .word_dropout = plan.word_dropout}),
               plan) {}
 
     Validation validate(SampleStream const& stream, TrainingPlan const& plan) override {
         blip::Captioner<C, TrainedModel::B> const captioner(this->objective_.shared());
         TextScores scores;
         for (auto samples = stream(); !samples.empty(); samples = stream()) {
-            auto const captions = captioner.generate(
-                this->pixels(samples), {.prompt = this->objective_.prompt(), .beams = plan.beams});
+            auto const captions = captioner.generate(this->pixels(samples), {.beams = plan.beams});
             for (std::size_t i = 0; i < samples.size(); ++i)
-                scores.add(samples[i], captions[i].front().text, this->objective_.prompt());
+                scores.add(samples[i], captions[i].front().text);
         }
         return scores.validation();
     }
@@ -44,6 +44,16 @@ public:
     }
 
 private:
+    static std::string prompt(blip::ModelFolder const& from, TrainingPlan const& plan) {
+        if (plan.prompt != TrainingPlan::own_prompt)
+            return plan.prompt;
+        std::string const authors = "a picture of ";
+        // Pre-training had none, but fine-tuning adds it.
+        bool const captioner =
+            plan.scratch || blip::detect_task(from.weights) == blip::Task::captioning;
+        return captioner ? from.settings.prompt.value_or(authors) : authors;
+    }
+
     blip::CaptionBatch gather(std::span<Sample const> samples) const override {
         blip::CaptionBatch batch{this->pixels(samples), {}};
         for (auto const& sample : samples)

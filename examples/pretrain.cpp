@@ -29,7 +29,7 @@ public:
         TextScores texts;
         for (auto samples = stream(); !samples.empty(); samples = stream()) {
             auto const pixels = this->pixels(samples);
-            auto const captions = captioner.generate(pixels, {.prompt = "", .beams = plan.beams});
+            auto const captions = captioner.generate(pixels, {.beams = plan.beams});
             for (std::size_t i = 0; i < samples.size(); ++i)
                 texts.add(samples[i], captions[i].front().text);
             check.add(std::move(samples), pixels);

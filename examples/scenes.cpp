@@ -1,13 +1,19 @@
 // Draws pictures of coloured shapes with captions and questions: scenes FOLDER
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <blip/core/ordered_pipeline.hpp>
 #include <blip/io/write_file.hpp>
 #include <blip/train/tar.hpp>
 #include <blip/vision/write_image.hpp>
@@ -39,6 +45,18 @@ nlohmann::ordered_json describe(scenes::Scene const& scene, std::uint64_t seed,
     return {{"caption", scene.captions()}, {"question", asked.text}, {"answer", asked.answer}};
 }
 
+/// A scene as a shard holds it.
+struct Drawn {
+    std::vector<std::byte> picture;
+    std::string text;
+};
+
+Drawn draw_one(Arguments const& a, std::uint64_t number) {
+    auto const scene = scenes::draw_scene(a.seed, scenes::Split::train, number);
+    return {blip::encode_image(scenes::draw(scene, a.side), blip::ImageFormat::png),
+            describe(scene, a.seed, number).dump()};
+}
+
 void write_shards(Arguments const& a) {
     constexpr std::uint64_t shard = 10000;
     std::filesystem::create_directories(std::filesystem::path(a.folder) / "train");
@@ -46,11 +64,16 @@ void write_shards(Arguments const& a) {
         auto const path =
             std::filesystem::path(a.folder) / "train" / ("scenes-" + name_of(first) + ".tar");
         blip::TarWriter tar(path);
-        for (std::uint64_t i = first; i < std::min(a.train, first + shard); ++i) {
-            auto const scene = scenes::draw_scene(a.seed, scenes::Split::train, i);
-            tar.add(name_of(i) + ".png",
-                    blip::encode_image(scenes::draw(scene, a.side), blip::ImageFormat::png));
-            tar.add(name_of(i) + ".json", describe(scene, a.seed, i).dump());
+        // A scene is a function of its number: threads draw, and the order stays.
+        blip::OrderedPipeline<std::uint64_t, Drawn> drawing(
+            [i = first, end = std::min(a.train, first + shard)]() mutable {
+                return i < end ? std::optional(i++) : std::nullopt;
+            },
+            [&a](std::uint64_t i) { return draw_one(a, i); },
+            {.threads = std::max(1u, std::thread::hardware_concurrency()), .capacity = 256});
+        for (std::uint64_t i = first; auto const drawn = drawing.next(); ++i) {
+            tar.add(name_of(i) + ".png", drawn->picture);
+            tar.add(name_of(i) + ".json", drawn->text);
         }
         tar.commit();
     }

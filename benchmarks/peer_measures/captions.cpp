@@ -91,17 +91,6 @@ Work caption_folder(Arguments const& a) {
     return {run, 16, 2, {{"photos", 16}, {"batch", 8}}};
 }
 
-/// The same sizes, with blocks that keep only their input and run again in backward.
-template <class Sizes>
-struct recomputed : Sizes {
-    struct vision : Sizes::vision {
-        static constexpr int recompute = Sizes::vision::depth;
-    };
-    struct text : Sizes::text {
-        static constexpr int recompute = Sizes::text::depth;
-    };
-};
-
 /// A step of captioner fine-tuning: gradients are cleared, all weights trained.
 template <class C>
 class TrainingStep {
@@ -183,7 +172,9 @@ Measures caption_measures() {
         {"train_caption_384_batch2",
          [](Arguments const& a) { return train<caption_base>(a, "caption_base", 2); }},
         {"train_caption_224_batch4_recompute",
-         [](Arguments const& a) { return train<recomputed<base<224>>>(a, "caption_base_224", 4); }},
+         [](Arguments const& a) {
+             return train<config::recomputed<base<224>>>(a, "caption_base_224", 4);
+         }},
         {"vision_large_384_batch1",
          [](Arguments const& a) { return vision<caption_large>(a, "caption_large", 1); }},
     };

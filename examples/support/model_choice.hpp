@@ -123,7 +123,7 @@ std::unique_ptr<Interface> load_model(std::string const& program, CommonArgument
         return std::make_unique<typename Types::template loaded<C>>(Types::template model<C>::load(
             folder, {.compatibility = a.compatibility, .engine = typename B::Engine(a.threads)}));
     };
-    auto model = blip::visit_config<Models>(folder, load, a.image_size);
+    std::unique_ptr<Interface> model = blip::visit_config<Models>(folder, load, a.image_size);
     print_warnings(program, a.model, *model);
     return model;
 }

@@ -49,6 +49,16 @@ TEST_CASE("weights lie in one flat buffer, every parameter on 64 bytes, zeros be
     });
     for (std::size_t i = 0; i < 64; ++i)
         CHECK((weights.data()[i] != 0) == used[i]);
+    // The same as a list, with shapes that are known at run time only.
+    auto const list = list_parameters(*weights);
+    REQUIRE(list.size() == 4);
+    CHECK(list[2].path == "down.weight");
+    CHECK(list[2].data == weights->down.weight.data);
+    CHECK((list[2].is_weight && list[2].layout == Layout::rows && list[2].size == 15));
+    CHECK((list[2].shape.size() == 2 && list[2].shape[0] == 3 && list[2].shape[1] == 5));
+    auto const view = list[2].view();
+    CHECK((view.data == weights->down.weight.data && view.out == 3 && view.in == 5));
+    CHECK((list[3].path == "down.bias" && !list[3].is_weight && list[3].shape.size() == 1));
     weights.zero(engine);
     CHECK(std::vector<float>(weights.data(), weights.data() + 64) == std::vector<float>(64));
 }

@@ -38,6 +38,7 @@ TEST_CASE("a checkpoint meets the configuration with its sizes") {
         folder, []<class C>(std::type_identity<C>) { return std::string(C::name); }, 224);
     CHECK(name == "large");
     CHECK_THROWS_AS(image_size_of<config::ModelList<config::caption_base>>(folder), ConfigError);
+    CHECK_THROWS_AS(image_size_of<config::ModelList<>>(folder), ConfigError);
 }
 
 TEST_CASE("a size that was not compiled in is named, with the remedy") {

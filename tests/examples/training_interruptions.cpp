@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <fstream>
 #include <random>
 #include <string>
 #include <thread>
@@ -205,6 +206,36 @@ TEST_CASE("A validation that is interrupted at the very end is not forgotten",
     auto const again = training.run("cut", {"--resume"});
     CHECK(again.status == 0);
     CHECK(again.error.find("validation words") == std::string::npos);
+}
+
+TEST_CASE("A damaged checkpoint is passed over for the one before", "[examples][training]") {
+    Scenes const scenes;
+    Training const training{
+        BLIP_FINETUNE_CAPTION_PROGRAM,
+        Words{sizes, "--data", scenes.train} + quick +
+            Words{"--steps", "8", "--checkpoint-every", "2", "--average", "0.9", "--keep", "3"},
+        scenes};
+    auto const whole = training.run("whole");
+    INFO(whole.error);
+    REQUIRE(whole.status == 0);
+    auto const end = training.end("whole");
+    auto const model = weights(training, "whole");
+    auto const checkpoints = training.path("whole") / "checkpoints";
+    // Of three, the last is cut short and in the one before a bit is wrong.
+    fs::resize_file(checkpoints / "step-00000008.safetensors", end.size() / 2);
+    auto bytes = read(checkpoints / "step-00000006.safetensors");
+    bytes[bytes.size() / 3] ^= 16;
+    std::ofstream(checkpoints / "step-00000006.safetensors", std::ios::binary) << bytes;
+    auto const rest = training.run("whole", {"--resume"});
+    INFO(rest.error);
+    REQUIRE(rest.status == 0);
+    for (std::string const step : {"00000008", "00000006"})
+        CHECK(rest.error.find("passed over: " +
+                              (checkpoints / ("step-" + step + ".safetensors")).string()) !=
+              std::string::npos);
+    CHECK(rest.error.find("goes on from step 4") != std::string::npos);
+    CHECK(training.end("whole") == end);
+    CHECK(weights(training, "whole") == model);
 }
 
 TEST_CASE("A full disk ends training with its last checkpoint whole", "[examples][training]") {

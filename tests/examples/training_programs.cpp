@@ -189,9 +189,60 @@ TEST_CASE("Broken items are named and skipped, up to a limit", "[examples][train
     CHECK(skipped.status == 0);
     CHECK(count_of(skipped.error, "nowhere.png") == 1);
     CHECK(count_of(skipped.error, "element 6") == 1);
-    auto const refused = run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder, command("refused", "1"));
-    CHECK(refused.status == 2);
-    CHECK(refused.error.find("2 samples are broken") != std::string::npos);
+    // Resumed where the first was met already, the second is still the second.
+    for (auto const& more :
+         {Words{"--checkpoint-every", "1"}, Words{"--checkpoint-every", "1", "--resume"}}) {
+        auto const refused =
+            run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder, command("refused", "1") + more);
+        INFO(refused.error);
+        CHECK(refused.status == 2);
+        CHECK(refused.error.find("2 items were broken since the run began, more than the 1 that "
+                                 "--max-broken allows") != std::string::npos);
+    }
+
+    auto const judged = [&](std::string const& output, std::string const& limit) {
+        return run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+                   Words{sizes, "--data", scenes.train, "--validation", data, "-o",
+                         scenes.folder / output, "--steps", "2", "--max-broken", limit} +
+                       quick);
+    };
+    auto const passed = judged("passed", "2");
+    INFO(passed.error);
+    CHECK(passed.status == 0);
+    CHECK(count_of(passed.error, "validation, skipped: ") == 2);
+    auto const hopeless = judged("hopeless", "1");
+    CHECK(hopeless.status == 2);
+    CHECK(fs::exists(scenes.folder / "hopeless/checkpoints/step-00000002.safetensors"));
+    CHECK(hopeless.error.find("validation: 2 items cannot be used, more than the 1") !=
+          std::string::npos);
+}
+
+TEST_CASE("Averaged weights are what is validated and exported", "[examples][training]") {
+    Scenes const scenes;
+    auto const train = [&](std::string const& output, Words const& more) {
+        auto const result =
+            run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+                scenes.command(sizes, output,
+                               Words{"--steps", "8", "--validation", scenes.test} + more));
+        INFO(result.error);
+        REQUIRE(result.status == 0);
+        // Of one validation, at the end, the model is the best and the last.
+        CHECK(read(scenes.folder / (output + "/best/model.safetensors")) == scenes.weights(output));
+    };
+    train("plain", {});
+    train("averaged", {"--average", "0.9"});
+    auto const losses = [&](std::string const& output) {
+        Words rows;
+        for (auto const& line : lines_of(read(scenes.folder / (output + "/log.csv"))))
+            rows.push_back(line.substr(0, line.find(',', line.find(',') + 1)));
+        return rows;
+    };
+    // What is learnt is the same; what is shown is not.
+    CHECK(losses("averaged") == losses("plain"));
+    CHECK(scenes.weights("averaged") != scenes.weights("plain"));
+    // A mean in which what was before weighs nothing is the weights themselves.
+    train("last", {"--average", "1e-30"});
+    CHECK(scenes.weights("last") == scenes.weights("plain"));
 }
 
 TEST_CASE("A plan says memory and time, and trains nothing", "[examples][training]") {
@@ -250,7 +301,16 @@ TEST_CASE("A config file changes the recipe, the command line the file", "[examp
                 Words{"--prompt", "a "});
     INFO(begun.error);
     REQUIRE(begun.status == 0);
-    CHECK(begun.error.find("caption pictures with --prompt \"a \"") != std::string::npos);
+    CHECK(read(fs::path(scenes.folder / "begun/last/config.json")).find("\"prompt\": \"a \"") !=
+          std::string::npos);
+    // Trained further it keeps its prompt, unless another is given.
+    auto const further =
+        run(BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
+            {scenes.folder / "begun/last", "--data", scenes.train, "-o", scenes.folder / "further",
+             "--steps", "1", "--batch", "4", "--accumulate", "1"});
+    INFO(further.error);
+    CHECK(read(fs::path(scenes.folder / "further/last/config.json")).find("\"prompt\": \"a \"") !=
+          std::string::npos);
     auto const repeated = run(
         BLIP_FINETUNE_CAPTION_PROGRAM, scenes.folder,
         {sizes, "--config", scenes.folder / "begun/plan.json", "-o", scenes.folder / "repeated"});
@@ -281,6 +341,16 @@ TEST_CASE("Pre-training gives a captioner and a matcher", "[examples][training]"
     INFO(tuned.error);
     CHECK(tuned.status == 0);
     CHECK(fs::exists(scenes.folder / "tuned/last/model.safetensors"));
+
+    // What training itself would refuse step after step is told before it begins.
+    check_mistake(BLIP_PRETRAIN_PROGRAM,
+                  scenes.command(momentum_sizes, "odd", {"--accumulate", "3"}),
+                  "is 12 items a step, but the feature queue's 1024 entries must be a multiple of "
+                  "that; the next smaller number that fits is 8");
+    check_mistake(BLIP_PRETRAIN_PROGRAM,
+                  without(scenes.command(momentum_sizes, "odd", {}), "--prompt", "") +
+                      Words{"--prompt", "a picture of "},
+                  "pre-training learns captions without one");
 }
 
 TEST_CASE("Lists of easy-VQA give no answer away by its wording", "[examples][training]") {

@@ -9,6 +9,7 @@
 
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/backend/reference/reference.hpp>
+#include <blip/config/presets.hpp>
 #include <blip/model/golden_cases.hpp>
 #include <blip/models/answer_objective.hpp>
 #include <blip/models/question_answerer.hpp>
@@ -89,7 +90,7 @@ TEST_CASE("recomputed blocks and threads leave an answerer's training as it is")
     };
     auto const [kept, memory] = run(std::type_identity<C>{}, 1);
     CHECK(kept == run(std::type_identity<C>{}, 3).first);
-    auto const [again, less] = run(std::type_identity<test::recomputed<C>>{}, 1);
+    auto const [again, less] = run(std::type_identity<config::recomputed<C>>{}, 1);
     CHECK(kept == again);
     CHECK(less < memory);
 }

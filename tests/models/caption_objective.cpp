@@ -8,6 +8,7 @@
 
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/backend/reference/reference.hpp>
+#include <blip/config/presets.hpp>
 #include <blip/model/golden_cases.hpp>
 #include <blip/models/caption_objective.hpp>
 #include <blip/models/captioner.hpp>
@@ -139,7 +140,7 @@ TEST_CASE("recomputed blocks give a captioner's training the same bits for less 
         return std::pair{all, trainer.peak_bytes()};
     };
     auto const [kept, memory] = run(std::type_identity<C>{});
-    auto const [again, less] = run(std::type_identity<test::recomputed<C>>{});
+    auto const [again, less] = run(std::type_identity<config::recomputed<C>>{});
     CHECK(kept == again);
     CHECK(less < memory);
 }

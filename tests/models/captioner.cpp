@@ -1,6 +1,7 @@
 #include <support/catch.hpp>
 
 #include <filesystem>
+#include <fstream>
 
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/backend/reference/reference.hpp>
@@ -115,6 +116,67 @@ TEST_CASE("what is saved is what is loaded") {
     CHECK(from_pth.settings().compatibility == Compatibility::salesforce);
     check_same_texts(from_pth.generate(noise(1), ways()[1]).front(),
                      captioner.generate(noise(1), ways()[1]).front());
+}
+
+TEST_CASE("a model goes on from the prompt it was trained with, and saves it") {
+    Folder const folder, again;
+    auto config = nlohmann::json();
+    for (auto const release : {Compatibility::salesforce, Compatibility::hugging_face}) {
+        random_model<Fast>(Cpu<float>::Engine(), release).save(folder.path);
+        auto const plain = Fast::load(folder.path);
+        CHECK_FALSE(plain.settings().prompt.has_value());
+        config = nlohmann::json::parse(std::ifstream(folder.path / "config.json"));
+        config["blip"]["prompt"] = "a photo of ";
+        write_file(folder.path / "config.json", config.dump());
+
+        Fast::load(folder.path).save(again.path);
+        auto const trained = Fast::load(again.path);
+        CHECK(trained.settings().prompt == "a photo of ");
+        for (auto const& options : ways()) {
+            auto named = options;
+            named.prompt = "a photo of ";
+            auto silent = options;
+            silent.prompt.reset();
+            auto const own = trained.generate(noise(2), silent);
+            auto const given = plain.generate(noise(2), named);
+            for (std::size_t i = 0; i < own.size(); ++i) {
+                REQUIRE(own[i].front().ids == given[i].front().ids);
+                // A prompt that was given is part of the text in the port; the model's own never.
+                bool const cut = release == Compatibility::salesforce;
+                CHECK((cut ? "" : "a photo of ") + own[i].front().text == given[i].front().text);
+            }
+            for (std::string const other : {"", "a "}) {
+                named.prompt = other;
+                check_same_texts(trained.generate(noise(1), named).front(),
+                                 plain.generate(noise(1), named).front());
+            }
+        }
+    }
+    config["blip"]["prompt"] = 7;
+    write_file(folder.path / "config.json", config.dump());
+    std::string message;
+    try {
+        Fast::load(folder.path);
+    } catch (FormatError const& error) {
+        message = error.what();
+    }
+    CHECK(message.find("blip.prompt") != std::string::npos);
+    CHECK(message.find("string") != std::string::npos);
+}
+
+TEST_CASE("words that follow a model's own prompt stand alone") {
+    Tokenizer const words(
+        parse_vocabulary("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nphoto\n:\n##s\na\ndog\n"));
+    auto const text = [&](std::vector<int> ids) {
+        std::vector<std::vector<Hypothesis>> found(1, std::vector<Hypothesis>(1));
+        found[0][0].ids = std::move(ids);
+        return describe_texts(std::move(found), words, {}, 3)[0][0].text;
+    };
+    int const dec = words.vocabulary().special().dec;
+    CHECK(text({dec, 5, 6, 8, 9, 3}) == "a dog"); // "photo: a dog" is decoded "photo : a dog"
+    CHECK(text({dec, 5, 6, 7, 9}) == "s dog");
+    CHECK(text({dec, 5, 6, 3}) == "");
+    CHECK(text({dec, 5}) == "");
 }
 
 TEST_CASE("a checkpoint's own ways of generating are followed, and saved with it") {

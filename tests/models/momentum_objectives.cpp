@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <blip/backend/cpu/cpu.hpp>
+#include <blip/config/presets.hpp>
 #include <blip/models/extract.hpp>
 #include <blip/models/pretrainer.hpp>
 #include <blip/models/retrieval_objective.hpp>
@@ -151,7 +152,7 @@ TEST_CASE("recomputed blocks give pre-training the same bits for less memory") {
         return std::pair{all, trainer.peak_bytes()};
     };
     auto const [kept, memory] = run(std::type_identity<C>{});
-    auto const [again, less] = run(std::type_identity<test::recomputed<C>>{});
+    auto const [again, less] = run(std::type_identity<config::recomputed<C>>{});
     CHECK(kept == again);
     CHECK(less < memory);
 }

@@ -10,6 +10,7 @@
 
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/backend/reference/reference.hpp>
+#include <blip/config/presets.hpp>
 #include <blip/model/golden_cases.hpp>
 #include <blip/models/pair_objective.hpp>
 #include <blip/models/pair_reasoner.hpp>
@@ -92,7 +93,7 @@ TEST_CASE("recomputed blocks and threads leave a pair reasoner's training as it 
     };
     auto const [kept, memory] = run(std::type_identity<C>{}, 1);
     CHECK(kept == run(std::type_identity<C>{}, 3).first);
-    auto const [again, less] = run(std::type_identity<test::recomputed<C>>{}, 1);
+    auto const [again, less] = run(std::type_identity<config::recomputed<C>>{}, 1);
     CHECK(kept == again);
     CHECK(less < memory);
 }

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 
+#include <blip/backend/cpu/cpu.hpp>
+#include <blip/layers/first_token.hpp>
 #include <blip/networks/text_encoder.hpp>
 #include <support/check_layer.hpp>
+#include <support/network.hpp>
 #include <support/tiny_configs.hpp>
 
 using namespace blip;
@@ -97,4 +100,45 @@ TEST_CASE("a causal text encoder does not see the future") {
     auto const two = weights->forward({test::tiny_ids, test::tiny_positions, nullptr, 1, 2},
                                       Causal::yes, start, ctx);
     CHECK(std::equal(two.data, two.data + 12, all.data));
+}
+
+namespace {
+
+/// First states of two texts, alone where nothing is kept, and as the beginnings of all states.
+template <class B>
+void check_first_states(int looked_at) {
+    test::Bench<B> bench;
+    Weights<Stored<B>> weights(bench.engine);
+    test::randomize(weights, bench.engine, {5, 0});
+    auto const text = bench.text({9, 4, 0, 7, 9, 4, 5, 1}, {1, 1, 1, 1, 1, 1, 1, 0}, 2);
+    std::vector<double> numbers(static_cast<std::size_t>(looked_at) * 3 * 8);
+    for (std::size_t i = 0; i < numbers.size(); ++i)
+        numbers[i] = random_uniform({6, 0}, i) - 0.5;
+    EncoderStates<8, B> const encoder{{bench.put(numbers), looked_at, 3}};
+    auto first = [&](Keep keep) {
+        auto& ctx = bench.context;
+        ctx.keep = keep;
+        typename Stored<B>::Cache cache;
+        typename Stored<B>::X states;
+        auto const found = looked_at == 0
+                               ? weights->forward_first(text, cache, states, ctx)
+                               : weights->forward_first(text, cache, states, ctx, encoder);
+        REQUIRE(found.batch == 2);
+        REQUIRE(found.length == 1);
+        // What is not computed is not there.
+        REQUIRE((states.data == nullptr) == (keep == Keep::nothing));
+        return bench.get(found);
+    };
+    auto const alone = first(Keep::nothing), begun = first(Keep::everything);
+    CHECK(alone == begun);
+    CHECK(alone.front() != alone.back());
+}
+
+} // namespace
+
+TEST_CASE("first states that are computed alone are those of whole texts") {
+    for (int const looked_at : {0, 1, 2}) {
+        check_first_states<Reference<double>>(looked_at);
+        check_first_states<Cpu<float>>(looked_at);
+    }
 }

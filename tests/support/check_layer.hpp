@@ -116,10 +116,9 @@ ContractReport measure_contract(std::vector<std::ptrdiff_t> const& input_sizes,
         Weights<Tested<Slope>> weights(engine);
         settings(*weights);
         std::size_t i = 0;
-        for_each_parameter(*weights, [&](std::string const&, auto& p) {
-            for (std::ptrdiff_t j = 0; j < std::remove_cvref_t<decltype(p)>::size; ++j, ++i)
+        for (auto const& p : list_parameters(*weights))
+            for (std::ptrdiff_t j = 0; j < p.size; ++j, ++i)
                 p.data[j] = {values[i], direction[i]};
-        });
         std::vector<std::vector<Dual>> duals(inputs.size());
         std::vector<Dual*> x;
         for (i = 0; i < inputs.size(); ++i) {

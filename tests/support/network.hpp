@@ -116,10 +116,9 @@ GradientComparison compare_gradients(GradientWeights& gradient, Bench& bench,
             for (double v : expected[name].values)
                 largest = std::max(largest, std::abs(v));
     std::set<std::string> asked;
-    for_each_parameter(*gradient, [&](std::string const& path, auto& parameter) {
-        using P = std::remove_cvref_t<decltype(parameter)>;
-        auto const ours = bench.get(parameter.data, P::size);
-        auto const parts = names(path);
+    for (auto const& parameter : list_parameters(*gradient)) {
+        auto const ours = bench.get(parameter.data, parameter.size);
+        auto const parts = names(parameter.path);
         auto const part_size = ours.size() / parts.size();
         double fused = 0;
         for (auto const& part : parts)
@@ -161,7 +160,7 @@ GradientComparison compare_gradients(GradientWeights& gradient, Bench& bench,
                 result.worst = parts[i];
             }
         }
-    });
+    }
     for (auto const& name : expected.names())
         if (name.starts_with(prefix) && !asked.contains(name))
             result.unasked.push_back(name);

@@ -70,17 +70,6 @@ std::vector<double> outcome(Objective& objective, std::span<typename Objective::
     return all;
 }
 
-/// A configuration that keeps only the inputs of the last blocks of both networks.
-template <class C, int Vision = C::vision::depth, int Text = C::text::depth>
-struct recomputed : C {
-    struct vision : C::vision {
-        static constexpr int recompute = Vision;
-    };
-    struct text : C::text {
-        static constexpr int recompute = Text;
-    };
-};
-
 /// What is thrown, in words; empty where nothing is.
 std::string message_of(auto const& call) {
     try {

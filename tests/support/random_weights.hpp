@@ -24,13 +24,12 @@ std::vector<double> parameter_values(Weights<Model> const& weights,
                                      typename Model::backend::Engine& engine) {
     using B = typename Model::backend;
     std::vector<double> all;
-    for_each_parameter(*weights, [&](std::string const&, auto& parameter) {
-        auto const count = std::remove_cvref_t<decltype(parameter)>::size;
+    for (auto const& parameter : list_parameters(*weights)) {
         auto const first = all.size();
-        all.resize(first + static_cast<std::size_t>(count));
+        all.resize(first + static_cast<std::size_t>(parameter.size));
         B::download(engine, all.data() + first,
-                    static_cast<typename B::scalar const*>(parameter.data), count);
-    });
+                    static_cast<typename B::scalar const*>(parameter.data), parameter.size);
+    }
     return all;
 }
 
@@ -39,11 +38,10 @@ template <class Model>
 void set_parameters(Weights<Model>& weights, typename Model::backend::Engine& engine,
                     std::vector<double> const& values) {
     std::size_t first = 0;
-    for_each_parameter(*weights, [&](std::string const&, auto& parameter) {
-        auto const count = std::remove_cvref_t<decltype(parameter)>::size;
-        Model::backend::upload(engine, parameter.data, values.data() + first, count);
-        first += static_cast<std::size_t>(count);
-    });
+    for (auto const& parameter : list_parameters(*weights)) {
+        Model::backend::upload(engine, parameter.data, values.data() + first, parameter.size);
+        first += static_cast<std::size_t>(parameter.size);
+    }
 }
 
 /// All parameters uniform in [-scale, scale). The same key gives the same numbers on every backend.

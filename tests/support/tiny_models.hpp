@@ -52,16 +52,15 @@ Model random_model(typename Model::backend::Engine engine = typename Model::back
                    Compatibility compatibility = Compatibility::salesforce) {
     Weights<typename Model::Network> weights(engine);
     std::uint64_t number = 0;
-    for_each_parameter(*weights, [&](std::string const& path, auto& p) {
-        using P = std::remove_cvref_t<decltype(p)>;
-        std::vector<float> values(static_cast<std::size_t>(P::size));
+    for (auto const& p : list_parameters(*weights)) {
+        std::vector<float> values(static_cast<std::size_t>(p.size));
         for (std::size_t i = 0; i < values.size(); ++i) {
             double const u = random_uniform({7, number}, i) - 0.5;
-            values[i] = static_cast<float>(path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
+            values[i] = static_cast<float>(p.path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
         }
         ++number;
-        Model::backend::upload(engine, p.data, values.data(), P::size);
-    });
+        Model::backend::upload(engine, p.data, values.data(), p.size);
+    }
     ModelSettings settings;
     settings.compatibility = compatibility;
     settings.hidden_dropout = settings.attention_dropout = 0;

@@ -54,17 +54,16 @@ StateDifference state_difference(Weights<Network> const& weights, Bench& bench,
                                  Names const& names, StateTolerance const& tolerance) {
     StateDifference result;
     std::ptrdiff_t loose = 0, all = 0;
-    for_each_parameter(*weights, [&](std::string const& path, auto& parameter) {
-        using P = std::remove_cvref_t<decltype(parameter)>;
-        auto const ours = bench.get(parameter.data, P::size);
-        auto const parts = names(path);
+    for (auto const& parameter : list_parameters(*weights)) {
+        auto const ours = bench.get(parameter.data, parameter.size);
+        auto const parts = names(parameter.path);
         auto const size = ours.size() / parts.size();
         for (std::size_t i = 0; i < parts.size(); ++i) {
             auto const wanted = expected[prefix + parts[i]].values;
             if (wanted.size() != size) {
                 result.relative = HUGE_VAL;
                 result.worst = parts[i] + " (size)";
-                return;
+                break;
             }
             double scale = 0;
             for (double const v : wanted)
@@ -91,7 +90,7 @@ StateDifference state_difference(Weights<Network> const& weights, Bench& bench,
                 result.wholly_loose.push_back(parts[i]);
             ++result.compared;
         }
-    });
+    }
     result.loose_share =
         static_cast<double>(loose) / static_cast<double>(std::max<std::ptrdiff_t>(1, all));
     return result;

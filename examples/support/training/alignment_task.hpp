@@ -16,9 +16,23 @@ template <class Objective>
 class AlignmentTask : public TrainedAs<Objective> {
 public:
     AlignmentTask(blip::ModelFolder const& from, TrainingPlan const& plan)
-        : TrainedAs<Objective>(start<Objective>(from, plan), plan) {}
+        : TrainedAs<Objective>((require_whole_steps(plan), start<Objective>(from, plan)), plan) {}
 
 protected:
+    /// Throws UsageError where the feature queue is no multiple of a step's items.
+    static void require_whole_steps(TrainingPlan const& plan) {
+        constexpr int queue = Objective::config::queue;
+        int fitting = plan.items_per_step();
+        while (queue % fitting != 0)
+            --fitting;
+        if (fitting != plan.items_per_step())
+            throw UsageError(blip::join(
+                "--batch ", plan.batch, " x --accumulate ", plan.accumulate, " is ",
+                plan.items_per_step(), " items a step, but the feature queue's ", queue,
+                " entries must be a multiple of that; the next smaller number that fits is ",
+                fitting));
+    }
+
     typename Objective::Batch gather(std::span<Sample const> samples) const override {
         typename Objective::Batch batch{};
         batch.pixels = this->pixels(samples);

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <blip/config/presets.hpp>
 #include <blip/io/model_folder.hpp>
 #include <blip/io/vocabulary_files.hpp>
 #include <blip/model/built_in.hpp>
@@ -64,6 +65,15 @@ std::optional<int> training_image_size(blip::config::ModelList<C...>,
     return other;
 }
 
+/// C as this build trains it, see BLIP_EXAMPLE_RECOMPUTE.
+#ifdef BLIP_RECOMPUTE
+template <class C>
+using Trained = blip::config::recomputed<C>;
+#else
+template <class C>
+using Trained = C;
+#endif
+
 } // namespace detail
 
 /// The task at the size that the plan's model has. `Models`: the sizes to choose from; `Task<C>` is
@@ -80,7 +90,7 @@ std::unique_ptr<TrainedModel> open_objective(TrainingPlan const& plan) {
     return blip::visit_config<Models>(
         folder,
         [&]<class C>(std::type_identity<C>) -> std::unique_ptr<TrainedModel> {
-            return std::make_unique<Task<C>>(folder, plan);
+            return std::make_unique<Task<detail::Trained<C>>>(folder, plan);
         },
         image);
 }

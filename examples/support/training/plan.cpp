@@ -193,11 +193,14 @@ void TrainingPlan::check() const {
             "--learning-rate must be above 0, --least-rate between 0 and it");
     require(warmup_steps >= 0 && warmup_rate >= 0, "--warmup-steps and --warmup-rate: below 0");
     require(decay > 0 && decay <= 1, "--decay must be above 0 and at most 1");
+    require(task != "pretraining" || prompt == own_prompt || prompt.empty(),
+            "--prompt: pre-training learns captions without one");
     require(clip >= 0, "--clip is below 0");
     require(weight_decay >= 0, "--weight-decay is below 0");
     auto const require_share = [&](char const* name, double value) {
         require(value >= 0 && value < 1, name, " is ", value, ", expected 0 or more and below 1");
     };
+    require_share("--average", average);
     require_share("--beta1", beta1);
     require_share("--beta2", beta2);
     require_share("--word-dropout", word_dropout);

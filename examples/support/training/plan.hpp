@@ -22,6 +22,9 @@ struct DataPart {
 /// config file, changed by the command line, in this order. Saved beside the run, so that a run
 /// says how it was made.
 struct TrainingPlan {
+    /// The prompt that the model was trained with, else the authors' "a picture of ".
+    static constexpr char const* own_prompt = "as the model";
+
     std::string task; ///< "caption", ...: which program made the run
 
     std::string model;    ///< checkpoint to start from, or a folder with sizes and vocabulary
@@ -45,12 +48,14 @@ struct TrainingPlan {
     double weight_decay = 0.05;
     bool decay_all = true; ///< biases, norms, class token and temperature too, as the authors do
     double beta1 = 0.9, beta2 = 0.999;
-    double clip = 0; ///< largest gradient norm; 0: any
+    double clip = 0;    ///< largest gradient norm; 0: any
+    double average = 0; ///< momentum of the weights' moving average, which is what is validated and
+                        ///< exported; 0: the weights themselves
 
     double crop_least = 0.5; ///< smallest share of a picture that a crop keeps; 1: no cropping
     bool flip = true;
     bool rand_augment = true;
-    std::string prompt = "a picture of ";
+    std::string prompt = own_prompt;
     int max_words = 30;
     int text_length = 0;     ///< tokens that captions and questions are cut to; 0: the authors'
     double smoothing = 0.1;  ///< of labels; -1: as the checkpoint says, 0 in the port
@@ -114,10 +119,13 @@ void TrainingPlan::for_each_value(Plan& p, F f) {
     f("beta1", p.beta1, "AdamW's");
     f("beta2", p.beta2, "AdamW's");
     f("clip", p.clip, "Largest norm of the gradient; 0: any");
+    f("average", p.average,
+      "Validate and export a moving average of the weights with this momentum; 0: the weights");
     f("crop-least", p.crop_least, "Smallest share of a picture that a random crop keeps; 1: whole");
     f("flip", p.flip, "Mirror half of the pictures");
     f("rand-augment", p.rand_augment, "Apply random operations to pictures");
-    f("prompt", p.prompt, "What captions begin with; it is not learned");
+    f("prompt", p.prompt,
+      "What captions begin with; it is not learned. As the model: its own, else \"a picture of \"");
     f("max-words", p.max_words, "Words of a text that are kept");
     f("text-length", p.text_length, "Tokens that texts are cut to; 0: as the authors");
     f("smoothing", p.smoothing, "Label smoothing; -1: as the checkpoint says");
@@ -131,7 +139,8 @@ void TrainingPlan::for_each_value(Plan& p, F f) {
     f("alpha-epochs", p.alpha_epochs, "Epochs over which alpha grows from 0");
     f("momentum", p.momentum, "Of the momentum teacher");
     f("validate-every", p.validate_every, "Steps between validations; 0: an epoch");
-    f("validation-items", p.validation_items, "Items of a validation at most; 0: all");
+    f("validation-items", p.validation_items,
+      "Items of a validation at most, evenly spread; 0: all");
     f("beams", p.beams, "Beams of texts generated for validation; 1: greedy");
     f("recall-among", p.recall_among, "Items that one recall is measured among; 0: all");
     f("rerank", p.rerank, "Candidates of each recall that the match head judges; 0: cosine alone");

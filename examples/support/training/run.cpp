@@ -14,6 +14,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <blip/core/ordered_pipeline.hpp>
 #include <blip/io/write_file.hpp>
 #include <blip/losses/contrastive.hpp>
 #include <blip/train/checkpoint_folder.hpp>
@@ -122,7 +123,7 @@ private:
             }
             ++step_;
             if (!interrupted_by() && validation_is_due())
-                validate();
+                validate_or_save();
             bool const last = step_ == steps_ || ended_early();
             if (last || is_due(plan_.checkpoint_every)) {
                 if (last && interrupted_by() == 0)
@@ -135,6 +136,16 @@ private:
             report(first, seconds_since(start), loader.seconds_waited(), last);
         }
         return finish();
+    }
+
+    /// A list that cannot be validated on must not cost what was learnt since the last checkpoint.
+    void validate_or_save() {
+        try {
+            validate();
+        } catch (blip::Error const&) {
+            save();
+            throw;
+        }
     }
 
     /// Losses of the next step, or none where the batch cannot be learnt from: a text that is too
@@ -191,20 +202,35 @@ private:
                 .validation = validation};
     }
 
-    blip::Loader<Sample> make_loader(std::uint64_t items) {
-        auto const workers = plan_.workers > 0
-                                 ? static_cast<std::size_t>(plan_.workers)
+    std::size_t workers() const {
+        return plan_.workers > 0 ? static_cast<std::size_t>(plan_.workers)
                                  : preparing_threads(static_cast<std::size_t>(plan_.threads));
+    }
+
+    blip::Loader<Sample> make_loader(std::uint64_t items) {
         return {[this](std::uint64_t number, std::uint64_t attempt) {
                     return data_.draw(number, attempt);
                 },
-                {.threads = workers,
+                {.threads = workers(),
                  .batch = items,
                  .first_step = static_cast<std::uint64_t>(step_),
                  .max_broken = static_cast<std::size_t>(plan_.max_broken),
-                 .on_broken = [this](blip::BrokenSample const& broken) {
-                     note(blip::join("skipped: ", broken.message));
-                 }}};
+                 .on_broken = [this](blip::BrokenSample const& broken) { count(broken); }}};
+    }
+
+    /// Broken items count over all parts of a run, however often it is resumed.
+    void count(blip::BrokenSample const& broken) {
+        auto const place = data_.order().at(broken.number, broken.attempt);
+        auto const known = static_cast<std::int64_t>((place.source << 40) | place.index);
+        if (std::ranges::find(known_broken_, known) != known_broken_.end())
+            return;
+        known_broken_.push_back(known);
+        note(blip::join("skipped: ", broken.message));
+        if (known_broken_.size() > static_cast<std::size_t>(plan_.max_broken))
+            throw blip::LimitError(blip::join(
+                "training data: ", known_broken_.size(),
+                " items were broken since the run began, more than the ", plan_.max_broken,
+                " that --max-broken allows; mend or remove them. The last: ", broken.message));
     }
 
     blip::StepOptions options() const {
@@ -221,7 +247,8 @@ private:
             " steps in all\n  memory: ", memory_text(memory.weights), " weights, ",
             memory_text(memory.gradient), " gradient, ", memory_text(memory.moments), " moments");
         if (memory.teacher > 0)
-            text += blip::join(", ", memory_text(memory.teacher), " momentum networks and queues");
+            text += blip::join(", ", memory_text(memory.teacher),
+                               " momentum networks, queues and averages");
         return text + "; a step takes more, which the first one tells";
     }
 
@@ -282,6 +309,7 @@ private:
         state_->add("run.items", seen_items_);
         state_->add("run.texts", seen_texts_);
         state_->add("run.refused", refused_);
+        state_->add("run.broken", known_broken_, blip::Length::any);
         state_->add("run.best", best_, blip::Length::any);
         state_->add("run.watch", watch_, blip::Length::any);
         state_->add("run.history", history_);
@@ -322,15 +350,17 @@ private:
     void require_same_plan() const {
         std::ifstream in(plan_file(), std::ios::binary);
         auto const before = nlohmann::json::parse(in, nullptr, false);
-        auto const now = plan_.json();
+        auto const now = plan_.json(), usual = TrainingPlan{}.json();
         std::string changes;
         for (auto const& [name, value] : now.items()) {
             // These change nothing that is learned.
             if (name == "threads" || name == "workers" || name == "keep" || name == "max-broken" ||
                 name == "export-type")
                 continue;
-            auto const was = before.is_object() && before.contains(name) ? before[name].dump()
-                                                                         : std::string("not set");
+            // A run of an earlier version does not name what it did not have.
+            auto const was = before.is_object() && before.contains(name)
+                                 ? before[name].dump()
+                                 : usual.value(name, nlohmann::ordered_json()).dump();
             if (was != value.dump())
                 changes += blip::join("\n  ", name, " was ", was, " and is ", value.dump());
         }
@@ -389,26 +419,45 @@ private:
         validated_ = step_;
         auto const begin = Clock::now();
         std::uint64_t next = 0;
-        auto const count =
-            plan_.validation_items > 0
-                ? std::min<std::uint64_t>(validation_->size(),
-                                          static_cast<std::uint64_t>(plan_.validation_items))
-                : validation_->size();
         std::uint64_t skipped = 0;
+        auto const all = validation_->size();
+        auto const count = plan_.validation_items > 0
+                               ? std::min(all, static_cast<std::uint64_t>(plan_.validation_items))
+                               : all;
+        auto const items = static_cast<std::size_t>(plan_.batch);
+        using Read = std::pair<std::optional<Sample>, std::string>;
+        // Evenly spread, so that each of several lists has its part.
+        blip::OrderedPipeline<std::uint64_t, Read> reading(
+            [&]() -> std::optional<std::uint64_t> {
+                return next < count ? std::optional(next++ * all / count) : std::nullopt;
+            },
+            [&](std::uint64_t item) -> Read {
+                try {
+                    return {validation_->item(item), {}};
+                } catch (blip::Error const& error) {
+                    return {std::nullopt, error.what()};
+                }
+            },
+            {.threads = workers(), .capacity = 2 * items});
         auto const stream = [&] {
             std::vector<Sample> samples;
-            while (interrupted_by() == 0 && next < count &&
-                   samples.size() < static_cast<std::size_t>(plan_.batch)) {
-                try {
-                    samples.push_back(validation_->item(next++));
-                } catch (blip::Error const& error) {
-                    ++skipped;
-                    if (broken_.insert(error.what()).second)
-                        note(blip::join("validation, skipped: ", error.what()));
-                }
+            while (interrupted_by() == 0 && samples.size() < items) {
+                auto read = reading.next([] { return interrupted_by() != 0; });
+                if (!read)
+                    break;
+                if (read->first)
+                    samples.push_back(std::move(*read->first));
+                else if (++skipped; broken_.insert(read->second).second)
+                    note(blip::join("validation, skipped: ", read->second));
+                if (skipped > static_cast<std::uint64_t>(plan_.max_broken))
+                    throw blip::FormatError(blip::join(
+                        "validation: ", skipped, " items cannot be used, more than the ",
+                        plan_.max_broken,
+                        " that --max-broken allows; mend --validation. The last: ", read->second));
             }
             return samples;
         };
+        auto const average = model_.show_average();
         auto found = model_.validate(stream, plan_);
         if (interrupted_by() != 0) { // half a validation is none
             validated_ = -1;
@@ -426,7 +475,7 @@ private:
                           blip::join(" (", rounded_text(seconds_since(begin), "%.1f"), " s)"));
         report_.add_validation(step_, found.scores, std::move(found.samples));
         double const score = found.scores.front().second;
-        if ((best_.empty() || score > best_[0]) && export_model("best"))
+        if ((best_.empty() || score > best_[0]) && write_model("best"))
             best_ = {score, static_cast<double>(step_)};
         patience_is_over_ = is_hopeless();
         if (patience_is_over_)
@@ -443,9 +492,14 @@ private:
                }) >= plan_.patience;
     }
 
+    bool export_model(char const* name) {
+        auto const average = model_.show_average();
+        return write_model(name);
+    }
+
     /// Writes a model, the whole of it or nothing; that the disk is full, or a weight too large
     /// for --export-type, must not end the training. Returns whether it is there.
-    bool export_model(char const* name) {
+    bool write_model(char const* name) {
         auto const to = folder_ / name, partial = folder_ / blip::join(name, "-partial");
         std::string problem;
         try {
@@ -552,9 +606,6 @@ private:
                                      : blip::join(", the best one, of step ", best_[1], ", in ",
                                                   (folder_ / "best").string()),
                        "; the curves in ", (folder_ / "index.html").string()));
-        if (!plan_.prompt.empty() && (plan_.task == "caption" || plan_.task == "pretraining"))
-            say(blip::join("Its captions were learnt as what follows \"", plan_.prompt,
-                           "\": caption pictures with --prompt \"", plan_.prompt, '"'));
         return success;
     }
 
@@ -583,9 +634,10 @@ private:
     std::vector<double> best_;   ///< score and step
     std::string history_ = "[]"; ///< of validation, for the checkpoint
     TrainedModel::Scores last_;
-    std::vector<double> watch_;    ///< the first loss and a moving average
-    std::set<std::string> broken_; ///< of the validation data, to speak of each once
-    std::int64_t refused_ = 0;     ///< steps that were passed over
+    std::vector<double> watch_;              ///< the first loss and a moving average
+    std::set<std::string> broken_;           ///< of the validation data, to speak of each once
+    std::vector<std::int64_t> known_broken_; ///< items of the training data: source, index
+    std::int64_t refused_ = 0;               ///< steps that were passed over
     int refused_in_a_row_ = 0;
     bool patience_is_over_ = false;
     double reported_ = 0, spoke_ = 0, per_second_ = 0, waited_ = 0;

@@ -38,10 +38,8 @@ double common_words(std::string const& a, std::string const& b) {
 
 } // namespace
 
-void TextScores::add(Sample const& sample, std::string said, std::string const& prompt) {
+void TextScores::add(Sample const& sample, std::string said) {
     constexpr std::size_t most_shown = 24;
-    if (!prompt.empty() && said.starts_with(prompt))
-        said.erase(0, prompt.size());
     double words = 0;
     bool exact = false;
     for (auto const& reference : sample.references) {

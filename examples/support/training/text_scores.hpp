@@ -11,8 +11,7 @@ namespace support {
 /// How well generated texts agree with what was expected.
 class TextScores {
 public:
-    /// `prompt`: what `said` may begin with and references do not.
-    void add(Sample const& sample, std::string said, std::string const& prompt = {});
+    void add(Sample const& sample, std::string said);
 
     /// "words": mean F1 of words and pairs of neighbours against the reference that fits best,
     /// which decides; "exact": how many texts are one of theirs. And the first samples, to look at.

@@ -15,6 +15,7 @@
 #include <blip/models/objective.hpp>
 #include <blip/train/adamw.hpp>
 #include <blip/train/clip.hpp>
+#include <blip/train/exponential_average.hpp>
 #include <blip/train/parameter_rules.hpp>
 #include <blip/train/training_state.hpp>
 
@@ -38,7 +39,7 @@ struct MemoryPlan {
     std::size_t weights = 0;
     std::size_t gradient = 0;
     std::size_t moments = 0;
-    std::size_t teacher = 0; ///< momentum networks and queues
+    std::size_t teacher = 0; ///< momentum networks, queues and averaged weights
     std::size_t step = 0;    ///< the most that a step took; 0 before the first
 };
 
@@ -68,6 +69,9 @@ public:
     virtual void add_to(blip::TrainingState<B>& state) = 0;
     virtual void resume_at(std::int64_t step) = 0;
 
+    /// While what is returned lives, validation and export see the averaged weights of --average.
+    /// Neither step nor save a state meanwhile, and ask for no second one.
+    virtual std::shared_ptr<void> show_average() = 0;
     virtual Validation validate(SampleStream const& samples, TrainingPlan const& plan) = 0;
     /// Writes the model as the programs that use it read it.
     virtual void export_to(std::filesystem::path const& folder, TrainingPlan const& plan) = 0;
@@ -84,7 +88,10 @@ public:
           optimizer_(objective_.engine(),
                      {.beta1 = plan.beta1, .beta2 = plan.beta2, .weight_decay = plan.weight_decay},
                      plan.decay_all ? blip::ParameterRules{}
-                                    : blip::ParameterRules{blip::decay_matrices_only}) {}
+                                    : blip::ParameterRules{blip::decay_matrices_only}) {
+        if (plan.average > 0)
+            average_.emplace(objective_.engine(), objective_.weights(), plan.average);
+    }
 
     blip::Preprocess const& preprocessing() const override { return objective_.preprocessing(); }
     std::vector<std::string> warnings() const override {
@@ -100,6 +107,8 @@ public:
             if constexpr (sizeof...(count) == 1)
                 plan.teacher += static_cast<std::size_t>((count + ...)) * sizeof(*data);
         });
+        if (average_)
+            plan.teacher += flat;
         plan.step = objective_.peak_bytes();
         return plan;
     }
@@ -123,14 +132,23 @@ public:
     }
     void update(double rate) override {
         optimizer_.step(objective_.engine(), objective_.weights(), objective_.gradient(), rate);
+        if (average_)
+            average_->update(objective_.engine(), objective_.weights());
     }
 
     void add_to(blip::TrainingState<B>& state) override {
         blip::add_weights(state, "model", objective_.weights());
         blip::add_optimizer(state, optimizer_);
         blip::add_parts(state, "objective", objective_);
+        if (average_)
+            blip::add_parts(state, "average", *average_);
     }
     void resume_at(std::int64_t step) override { objective_.resume_at(step); }
+    std::shared_ptr<void> show_average() override {
+        if (!average_)
+            return nullptr;
+        return std::make_shared<blip::AverageInPlace<Network>>(*average_, objective_.weights());
+    }
 
 protected:
     /// The sum first; one loss alone is the sum.
@@ -149,6 +167,7 @@ protected:
 
     Objective objective_;
     blip::AdamW<Network> optimizer_;
+    std::optional<blip::ExponentialAverage<Network>> average_;
 };
 
 } // namespace support

@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include <blip/layers/dropout.hpp>
+#include <blip/layers/first_token.hpp>
 #include <blip/layers/layer_norm.hpp>
 
 namespace blip {
@@ -34,6 +35,13 @@ struct PostNorm {
     X forward(X x, Cache& cache, Context<B>& ctx, auto const&... extra) const {
         auto const y = branch.forward(x, cache.branch, ctx, extra...);
         return norm.forward_sum(dropout.forward(y, cache.dropout, ctx), x, cache.norm, ctx);
+    }
+
+    /// What forward gives the first token of every item, [batch, 1, Width], for inference.
+    X forward_first(X x, Context<B>& ctx, auto const&... extra) const {
+        typename Norm::Cache unused;
+        return norm.forward_sum(branch.forward_first(x, ctx, extra...), first_tokens(x, ctx),
+                                unused, ctx);
     }
 
     X backward(X dy, Cache const& cache, Grad& grad, Context<B>& ctx, auto const&... extra) const {

@@ -38,6 +38,12 @@ struct SplitStack {
         return upper.forward(h, cache.upper, ctx, extra...);
     }
 
+    /// As `Stack::forward_first`.
+    X forward_first(X x, Context<B>& ctx, auto const&... extra) const {
+        typename LowerBlocks::Cache unused;
+        return upper.forward_first(lower.forward(x, unused, ctx, extra...), ctx, extra...);
+    }
+
     X backward(X dy, Cache const& cache, Grad& grad, Context<B>& ctx, auto const&... extra) const {
         auto const dh = upper.backward(dy, cache.upper, grad.upper, ctx, extra...);
         return lower.backward(dh, cache.lower, grad.lower, ctx, extra...);

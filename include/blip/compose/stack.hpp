@@ -37,7 +37,7 @@ struct Stack {
 
     X forward(X x, Cache& cache, Context<B>& ctx, auto const&... extra) const {
         if (ctx.keep == Keep::nothing)
-            return forward_only(x, ctx, extra...);
+            return forward_only(blocks.size(), x, ctx, extra...);
         for (std::size_t i = 0; i < kept; ++i)
             x = blocks[i].forward(x, cache.blocks[i], ctx, extra...);
         for (std::size_t i = kept; i < blocks.size(); ++i) {
@@ -48,6 +48,13 @@ struct Stack {
             x = y;
         }
         return x;
+    }
+
+    /// What forward gives the first token of every item, [batch, 1, width], for inference: the last
+    /// block computes no other.
+    X forward_first(X x, Context<B>& ctx, auto const&... extra) const {
+        x = forward_only(blocks.size() - 1, x, ctx, extra...);
+        return blocks.back().forward_first(x, ctx, extra...);
     }
 
     X backward(X dy, Cache const& cache, Grad& grad, Context<B>& ctx, auto const&... extra) const {
@@ -75,10 +82,11 @@ struct Stack {
 private:
     static constexpr std::size_t kept = static_cast<std::size_t>(Depth - Recompute);
 
-    X forward_only(X x, Context<B>& ctx, auto const&... extra) const {
+    /// The first `count` blocks.
+    X forward_only(std::size_t count, X x, Context<B>& ctx, auto const&... extra) const {
         std::array<X, 2> const turn{ctx.template tokens<X::width>(x.batch, x.length),
                                     ctx.template tokens<X::width>(x.batch, x.length)};
-        for (std::size_t i = 0; i < blocks.size(); ++i) {
+        for (std::size_t i = 0; i < count; ++i) {
             run(i, x, turn[i % 2], ctx, extra...);
             x = turn[i % 2];
         }

@@ -75,6 +75,18 @@ struct with_queue : Sizes {
     static constexpr int queue = Queue;
 };
 
+/// Sizes whose last `Vision` and `Text` blocks keep only their input in training and run forward
+/// again in backward (gradient checkpointing): the same bits for less memory and more time.
+template <class Sizes, int Vision = Sizes::vision::depth, int Text = Sizes::text::depth>
+struct recomputed : Sizes {
+    struct vision : Sizes::vision {
+        static constexpr int recompute = Vision;
+    };
+    struct text : Sizes::text {
+        static constexpr int recompute = Text;
+    };
+};
+
 /// The paper's sizes at the image sizes that it trains at, for which no checkpoint was published or
 /// none under another name.
 using vqa_large = large<480>;     ///< visual question answering with ViT-L

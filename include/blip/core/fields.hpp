@@ -6,6 +6,7 @@
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <vector>
 
 #include <blip/core/parameter.hpp>
 
@@ -121,6 +122,25 @@ void for_each_parameter(Layer& layer, F f) {
     };
     std::string path;
     detail::visit(layer, path, only_parameters);
+}
+
+/// All parameters of `layer`, in the order of `fields()`.
+template <class Layer>
+auto list_parameters(Layer& layer) {
+    std::vector<NamedParameter<typename Layer::backend>> list;
+    for_each_parameter(layer, [&](std::string const& path, auto& parameter) {
+        using P = std::remove_cvref_t<decltype(parameter)>;
+        auto& entry = list.emplace_back();
+        entry.path = path;
+        entry.data = parameter.data;
+        entry.shape = P::shape;
+        entry.size = P::size;
+        if constexpr (is_weight<P>) {
+            entry.is_weight = true;
+            entry.layout = parameter.layout;
+        }
+    });
+    return list;
 }
 
 /// Calls f(path, value) for every setting of `layer` (epsilons, dropout probabilities).

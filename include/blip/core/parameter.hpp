@@ -3,6 +3,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string>
 
 namespace blip {
 
@@ -53,5 +55,19 @@ template <class P>
 inline constexpr bool is_parameter = is_weight<P>;
 template <class B, int... Dims>
 inline constexpr bool is_parameter<Parameter<B, Dims...>> = true;
+
+/// Any parameter by its path, with a shape known at run time only: for code that treats all of them
+/// alike and is to be compiled once, not once for every type.
+template <class B>
+struct NamedParameter {
+    std::string path;
+    typename B::scalar* data = nullptr;
+    std::span<int const> shape;
+    std::ptrdiff_t size = 0;
+    bool is_weight = false; ///< of a product, in `layout`
+    Layout layout = Layout::rows;
+
+    WeightView<B> view() const { return {data, shape[0], shape[1], layout}; }
+};
 
 } // namespace blip

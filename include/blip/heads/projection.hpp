@@ -21,7 +21,12 @@ struct ProjectedFeatures {
     /// States [batch, length, In] to features [batch, 1, Out].
     static Tokens<Out, B> forward(Tokens<In, B> states, Projection const& projection, Cache& cache,
                                   Context<B>& ctx) {
-        auto const first = first_tokens(states, ctx);
+        return project(first_tokens(states, ctx), projection, cache, ctx);
+    }
+
+    /// The same from the first states alone, [batch, 1, In].
+    static Tokens<Out, B> project(Tokens<In, B> first, Projection const& projection, Cache& cache,
+                                  Context<B>& ctx) {
         return UnitRows<Out, B>{}.forward(projection.forward(first, cache.projection, ctx),
                                           cache.unit, ctx);
     }

@@ -222,22 +222,22 @@ private:
 };
 
 /// Writes row-major host numbers into a parameter, in its layout.
-template <class B, class P, class T>
-void fill_parameter(typename B::Engine& engine, P& parameter, std::span<T const> values) {
-    if constexpr (is_weight<P>)
-        if (parameter.layout == Layout::panels) {
-            using S = typename B::scalar;
-            if constexpr (std::is_same_v<T, S> && requires { requires B::on_host; }) {
-                B::pack(engine, values.data(), parameter.view());
-            } else {
-                auto staging = B::allocate(values.size_bytes() / sizeof(T) * sizeof(S));
-                auto* device = static_cast<S*>(staging.data());
-                B::upload(engine, device, values.data(), P::size);
-                B::pack(engine, device, parameter.view());
-            }
-            return;
+template <class B, class T>
+void fill_parameter(typename B::Engine& engine, NamedParameter<B> const& parameter,
+                    std::span<T const> values) {
+    if (parameter.layout == Layout::panels) {
+        using S = typename B::scalar;
+        if constexpr (std::is_same_v<T, S> && requires { requires B::on_host; }) {
+            B::pack(engine, values.data(), parameter.view());
+        } else {
+            auto staging = B::allocate(values.size_bytes() / sizeof(T) * sizeof(S));
+            auto* device = static_cast<S*>(staging.data());
+            B::upload(engine, device, values.data(), parameter.size);
+            B::pack(engine, device, parameter.view());
         }
-    B::upload(engine, parameter.data, values.data(), P::size);
+        return;
+    }
+    B::upload(engine, parameter.data, values.data(), parameter.size);
 }
 
 } // namespace detail
@@ -260,7 +260,9 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
 
     // First everything is checked, so that a wrong file costs no time and leaves no half-made
     // model.
-    for_each_parameter(*weights, [&](std::string const& path, auto& parameter) {
+    auto const parameters = list_parameters(*weights);
+    for (auto const& parameter : parameters) {
+        auto const& path = parameter.path;
         auto const sources = names(path);
         std::vector<std::int64_t> expected(parameter.shape.begin(), parameter.shape.end());
         expected[0] /= static_cast<std::int64_t>(sources.size());
@@ -292,35 +294,37 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
                 problems.other(join(tensor->name, " holds ", name_of(tensor->type),
                                     ", expected floating point"));
         }
-    });
+    }
     problems.raise();
 
-    for_each_parameter(*weights, [&](std::string const& path, auto& parameter) {
-        using P = std::remove_cvref_t<decltype(parameter)>;
+    for (auto const& parameter : parameters) {
+        auto const& path = parameter.path;
         auto const sources = names(path);
         if (fresh.contains(path)) {
             report.fresh.insert(report.fresh.end(), sources.begin(), sources.end());
-            return;
+            continue;
         }
         std::vector<TensorView const*> parts;
         for (std::string const& name : sources)
             parts.push_back(detail::find_source(file, name, tied_names_of<Model>(name), missing));
         detail::Values<Host> const values(parts);
-        if (static_cast<std::ptrdiff_t>(values.get().size()) == P::size) {
+        if (std::ssize(values.get()) == parameter.size) {
             detail::fill_parameter<B>(engine, parameter, values.get());
-        } else if constexpr (P::shape.size() == 3) {
+        } else { // a table of positions, as was checked
             // The released loader resizes in float32 whatever the model computes in.
             auto const source = parts[0]->template values<float>();
             int const grid =
                 static_cast<int>(std::lround(std::sqrt(double(parts[0]->shape[1] - 1))));
-            int const new_grid = static_cast<int>(std::lround(std::sqrt(double(P::shape[1] - 1))));
-            auto const resized = interpolate_positions<float>(source, grid, new_grid, P::shape[2]);
+            int const new_grid =
+                static_cast<int>(std::lround(std::sqrt(double(parameter.shape[1] - 1))));
+            auto const resized =
+                interpolate_positions<float>(source, grid, new_grid, parameter.shape[2]);
             detail::fill_parameter<B>(engine, parameter, std::span<float const>(resized));
             report.interpolated.push_back(parts[0]->name);
         }
         for (auto const* part : parts)
             file.release(*part);
-    });
+    }
     for (auto const& tensor : file.tensors())
         if (!taken.contains(tensor.name) && !tensor.name.ends_with("position_ids"))
             report.extra.push_back(tensor.name);

@@ -36,6 +36,8 @@ struct ModelSettings {
     std::vector<std::string> warnings; ///< known oddities that were worked around, for the user
     /// Whose checkpoint it is where Compatibility::strict was chosen for one of the authors'.
     std::optional<Compatibility> release{};
+    /// What captions follow where a caller gives no prompt: what a captioner was trained with.
+    std::optional<std::string> prompt{};
 };
 
 /// Whose prompts, lengths, cuts and searches a model follows where a caller says nothing:
@@ -45,6 +47,12 @@ inline Compatibility release_of(ModelSettings const& settings) {
     return settings.compatibility == Compatibility::strict
                ? settings.release.value_or(Compatibility::hugging_face)
                : settings.compatibility;
+}
+
+/// What captions follow where a caller says nothing: the model's own prompt, else its release's.
+inline std::string caption_prompt(ModelSettings const& settings) {
+    return settings.prompt.value_or(
+        release_of(settings) == Compatibility::salesforce ? "a picture of " : "");
 }
 
 /// The name under which this library keeps it in a saved model's config.json.
@@ -153,6 +161,8 @@ inline ModelSettings read_settings(JsonDocument const& json) {
     if (s.release == Compatibility::strict)
         throw ConfigError(join(json.where(), ": \"blip.release\" is \"strict\", expected "
                                              "salesforce or hugging_face"));
+    if (json.has("blip.prompt"))
+        s.prompt = json.required<std::string>("blip.prompt");
     return s;
 }
 

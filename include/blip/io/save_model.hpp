@@ -88,6 +88,8 @@ inline nlohmann::ordered_json config_json(ModelSizes const& sizes, int projectio
     json["blip"] = {{"implementation", name_of(s.compatibility)}};
     if (s.compatibility == Compatibility::strict)
         json["blip"]["release"] = name_of(release_of(s));
+    if (s.prompt && (task == Task::captioning || task == Task::pre_training))
+        json["blip"]["prompt"] = *s.prompt;
     return json;
 }
 

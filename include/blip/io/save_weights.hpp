@@ -25,12 +25,12 @@ namespace blip {
 
 namespace detail {
 
-/// Shape of `parameter` in a checkpoint that makes it of `parts` tensors: patch projections are
-/// convolutions there, the temperature is a scalar, everything else is as it is here.
-template <class P>
-std::vector<std::int64_t> published_shape(P const&, std::string const& path, std::size_t parts,
-                                          int patch) {
-    std::vector<std::int64_t> shape(P::shape.begin(), P::shape.end());
+/// Shape of a parameter of shape `own` in a checkpoint that makes it of `parts` tensors: patch
+/// projections are convolutions there, the temperature is a scalar, everything else is as it is
+/// here.
+inline std::vector<std::int64_t> published_shape(std::span<int const> own, std::string const& path,
+                                                 std::size_t parts, int patch) {
+    std::vector<std::int64_t> shape(own.begin(), own.end());
     shape[0] /= static_cast<std::int64_t>(parts);
     if (path.ends_with("embedding.projection.weight"))
         return {shape[0], 3, patch, patch};
@@ -52,22 +52,21 @@ std::vector<OutputTensor> published_tensors(Weights<Network> const& weights,
     using Host = std::conditional_t<std::is_same_v<typename B::scalar, double>, double, float>;
     constexpr int patch = Network::config::vision::patch;
     std::vector<OutputTensor> tensors;
-    for_each_parameter(*weights, [&](std::string const& path, auto const& parameter) {
-        using P = std::remove_cvref_t<decltype(parameter)>;
-        auto const names = names_of(path);
-        std::size_t const each = static_cast<std::size_t>(P::size) / names.size();
+    for (auto const& parameter : list_parameters(*weights)) {
+        auto const names = names_of(parameter.path);
+        std::size_t const each = static_cast<std::size_t>(parameter.size) / names.size();
         auto const host = std::make_shared<std::vector<Host>>();
         for (std::size_t part = 0; part < names.size(); ++part) {
             auto fetch = [&engine, parameter, host, part, each] {
-                auto const* source = parameter.data;
-                [[maybe_unused]] typename B::Memory staging{};
-                if constexpr (is_weight<P>)
-                    if (parameter.layout == Layout::panels) {
-                        staging = B::allocate(sizeof(*source) * static_cast<std::size_t>(P::size));
-                        auto* rows = static_cast<typename B::scalar*>(staging.data());
-                        B::unpack(engine, parameter.view(), rows);
-                        source = rows;
-                    }
+                typename B::scalar const* source = parameter.data;
+                typename B::Memory staging{};
+                if (parameter.layout == Layout::panels) {
+                    staging =
+                        B::allocate(sizeof(*source) * static_cast<std::size_t>(parameter.size));
+                    auto* rows = static_cast<typename B::scalar*>(staging.data());
+                    B::unpack(engine, parameter.view(), rows);
+                    source = rows;
+                }
                 host->resize(each);
                 B::download(engine, host->data(),
                             static_cast<typename B::scalar const*>(source) +
@@ -75,13 +74,13 @@ std::vector<OutputTensor> published_tensors(Weights<Network> const& weights,
                             static_cast<std::ptrdiff_t>(each));
                 return std::as_bytes(std::span<Host const>(*host));
             };
-            tensors.push_back(
-                {.name = names[part],
-                 .type = data_type_of<Host>(),
-                 .shape = detail::published_shape(parameter, path, names.size(), patch),
-                 .bytes = fetch});
+            tensors.push_back({.name = names[part],
+                               .type = data_type_of<Host>(),
+                               .shape = detail::published_shape(parameter.shape, parameter.path,
+                                                                names.size(), patch),
+                               .bytes = fetch});
         }
-    });
+    }
     return tensors;
 }
 

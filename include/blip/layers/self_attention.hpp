@@ -55,6 +55,19 @@ struct SelfAttention {
         return output.forward(attended, cache.output, ctx);
     }
 
+    /// What forward gives the first token of every sequence, [batch, 1, Width], for inference: all
+    /// are looked at, but only the first asks.
+    X forward_first(X x, Context<B>& ctx, SelfMask mask = {}) const {
+        Cache unused;
+        auto const projected = qkv.forward(x, unused.qkv, ctx);
+        auto const attended = ctx.template tokens<Width>(x.batch, 1);
+        auto asked = shape(x, mask, unused, ctx);
+        asked.queries = 1;
+        B::attention(ctx.engine, asked, part(projected, 0), part(projected, 1), part(projected, 2),
+                     rows(attended), nullptr);
+        return output.forward(attended, unused.output, ctx);
+    }
+
     X backward(X dy, Cache const& cache, Grad& grad, Context<B>& ctx, SelfMask mask = {}) const {
         auto const dattended = output.backward(dy, cache.output, grad.output, ctx);
         auto const d = ctx.template tokens<3 * Width>(dy.batch, dy.length);

@@ -23,10 +23,8 @@ struct ParameterPlace {
 template <class Network>
 std::vector<ParameterPlace> parameter_places(Weights<Network> const& weights) {
     std::vector<ParameterPlace> places;
-    for_each_parameter(*weights, [&](std::string const& path, auto& parameter) {
-        places.push_back({path, parameter.data - weights.data(),
-                          std::remove_cvref_t<decltype(parameter)>::size});
-    });
+    for (auto const& parameter : list_parameters(*weights))
+        places.push_back({parameter.path, parameter.data - weights.data(), parameter.size});
     return places;
 }
 

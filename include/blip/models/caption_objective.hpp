@@ -19,8 +19,9 @@ namespace blip {
 
 /// How captions are learnt.
 struct CaptionTraining {
-    /// What stands before every caption and is not learnt. Default as a Captioner generates: "a
-    /// picture of ", or nothing under Compatibility::hugging_face.
+    /// What stands before every caption and is not learnt; the model keeps it, saved too, as what
+    /// its captions follow. Default as a Captioner generates: the model's own, else "a picture of
+    /// ", or nothing under Compatibility::hugging_face.
     std::optional<std::string> prompt{};
     /// Share of the words before the one to be predicted that are hidden behind [MASK] (Bowman et
     /// al. 2016, "Generating sentences from a continuous space"): the more, the more the picture
@@ -74,7 +75,7 @@ public:
     CaptionObjective(std::shared_ptr<LoadedModel<Network>> model,
                      ObjectiveOptions<B> const& options, CaptionTraining how = {})
         : Base(std::move(model), options, default_drop_path<typename C::vision>()),
-          prompt_(how.prompt.value_or(this->is_original() ? "a picture of " : "")),
+          prompt_(how.prompt.value_or(caption_prompt(this->settings()))),
           max_length_(Base::tokens_read(options, text_length)), word_dropout_(how.word_dropout) {
         if (!(word_dropout_ >= 0 && word_dropout_ < 1))
             throw ArgumentError(join("caption objective: word dropout is ", word_dropout_,
@@ -86,6 +87,7 @@ public:
             throw ArgumentError(join("caption objective: of ", max_length_, " tokens the prompt \"",
                                      prompt_, "\" takes ", prompt_ids_.size(),
                                      "; none is left to learn"));
+        this->model().settings.prompt = prompt_;
     }
 
     /// One step without the optimizer's: the loss of all parts together and its gradient in

@@ -17,9 +17,12 @@ namespace blip {
 
 /// How captions are generated. What is not set follows the checkpoint: the authors' files give
 /// prompt "a picture of ", 3 beams, 5 to 20 tokens; a Hugging Face folder gives no prompt, greedy
-/// search and 20 new tokens, or what its generation_config.json says.
+/// search and 20 new tokens, or what its generation_config.json says; one that this library trained
+/// gives the prompt it was trained with.
 struct CaptionOptions {
-    std::optional<std::string> prompt{}; ///< the caption's beginning; "" for none
+    /// The caption's beginning; "" for none. It is part of the text under
+    /// Compatibility::hugging_face, as in the port, but not where it is the model's own.
+    std::optional<std::string> prompt{};
     std::optional<int> beams{};          ///< 1: greedy
     int results = 1;                     ///< captions an image, at most `beams` unless sampling
     std::optional<bool> sample{};        ///< draw tokens, do not search; not where `beams` is set
@@ -80,9 +83,11 @@ public:
         std::iota(numbers.begin(), numbers.end(), options.first_image);
         auto found = search_texts(network().decoder, states, {}, inputs, options, defaults(),
                                   std::move(numbers), ctx);
+        bool const own = shared_->settings.prompt && !options.prompt && prompts.empty();
         return describe_texts(std::move(found), tokenizer(),
-                              is_original() ? std::span<std::string const>(inputs.texts)
-                                            : std::span<std::string const>{});
+                              is_original() && !own ? std::span<std::string const>(inputs.texts)
+                                                    : std::span<std::string const>{},
+                              own ? inputs.ids.front().size() : 0);
     }
 
     /// States of the image encoder, [n, (image_size / patch)² + 1, width].
@@ -105,7 +110,7 @@ private:
 
     PromptBatch make_prompts(std::size_t count, CaptionOptions const& options,
                              std::span<std::string const> prompts) const {
-        std::string const fallback = options.prompt.value_or(is_original() ? "a picture of " : "");
+        std::string const fallback = options.prompt.value_or(caption_prompt(shared_->settings));
         std::vector<std::string> texts(prompts.begin(), prompts.end());
         if (texts.empty())
             texts.assign(count, fallback);

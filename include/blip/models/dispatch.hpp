@@ -26,7 +26,7 @@ std::string describe_list(config::ModelList<C...>) {
 template <class... C>
 std::string other_image_sizes(config::ModelList<C...>, ModelSizes sizes) {
     std::string text;
-    auto const offer = [&](ModelSizes const& have) {
+    [[maybe_unused]] auto const offer = [&](ModelSizes const& have) {
         sizes.vision.image = have.vision.image;
         if (have == sizes)
             text += join(text.empty() ? "" : " or ", have.vision.image);
@@ -35,6 +35,19 @@ std::string other_image_sizes(config::ModelList<C...>, ModelSizes sizes) {
     return text.empty() ? text
                         : join("\nIt can use the checkpoint at image size ", text,
                                ", to which positions are resized.");
+}
+
+/// What a visit of an empty list would return, whatever the function returns.
+struct Nothing {
+    template <class T>
+    operator T() const {
+        throw ConfigError("no configuration was compiled in");
+    }
+};
+
+template <class Wanted, class F, class Missing>
+Nothing visit_first(config::ModelList<>, Wanted const&, F&, Missing const& missing) {
+    throw ConfigError(missing());
 }
 
 template <class Wanted, class F, class Missing, class First, class... Rest>

@@ -19,15 +19,12 @@ namespace detail {
 template <class Network>
 Weights<Network> copy_weights(Network const& view, typename Network::backend::Engine& engine) {
     using B = typename Network::backend;
-    std::vector<typename B::scalar const*> sources;
-    for_each_parameter(
-        view, [&](std::string const&, auto& parameter) { sources.push_back(parameter.data); });
+    auto const from = list_parameters(view);
     Weights<Network> copy(engine);
-    std::size_t next = 0;
-    for_each_parameter(*copy, [&](std::string const&, auto& parameter) {
-        B::copy(engine, parameter.data, sources[next++],
-                std::remove_cvref_t<decltype(parameter)>::size);
-    });
+    auto const to = list_parameters(*copy);
+    for (std::size_t i = 0; i < to.size(); ++i)
+        B::copy(engine, to[i].data, static_cast<typename B::scalar const*>(from[i].data),
+                to[i].size);
     return copy;
 }
 

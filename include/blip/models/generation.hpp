@@ -21,7 +21,8 @@ namespace blip {
 
 /// A text that a model wrote, with what the model thinks of it.
 struct GeneratedText {
-    std::string text;     ///< without special tokens; without the prompt where the authors cut it
+    std::string text; ///< without special tokens, and without the prompt where the authors cut it
+                      ///< or it is the model's own
     std::vector<int> ids; ///< [DEC], prompt, text, and [SEP] when the model ended it
     std::vector<double> token_log_probabilities; ///< of each generated id
     double log_probability = 0;                  ///< their sum
@@ -129,15 +130,19 @@ search_texts(TextDecoder<C, B> const& decoder, Tokens<C::encoder_width, B> state
          .watch = o.watch});
 }
 
-/// `found` as texts. Of `cut`, where it is not empty, as many characters as entry i has are taken
-/// off the texts of item i: how the authors remove a prompt.
+/// `found` as texts, without the words of the first `skipped` ids. Of `cut`, where it is not empty,
+/// as many characters as entry i has are taken off the texts of item i: how the authors remove a
+/// prompt.
 inline std::vector<std::vector<GeneratedText>>
 describe_texts(std::vector<std::vector<Hypothesis>> found, Tokenizer const& tokenizer,
-               std::span<std::string const> cut = {}) {
+               std::span<std::string const> cut = {}, std::size_t skipped = 0) {
     std::vector<std::vector<GeneratedText>> texts(found.size());
     for (std::size_t i = 0; i < found.size(); ++i)
         for (Hypothesis& h : found[i]) {
-            auto text = tokenizer.decode(h.ids);
+            auto text = tokenizer.decode(std::span(h.ids).subspan(std::min(skipped, h.ids.size())));
+            // A first piece that continues the skipped ones has nothing to be glued to.
+            if (skipped > 0 && text.starts_with("##"))
+                text.erase(0, 2);
             if (!cut.empty())
                 text = without_prompt(std::move(text), cut[i]);
             texts[i].push_back({.text = std::move(text),

@@ -110,10 +110,11 @@ public:
     static void require_networks(Weights<Network> const& weights, TensorFile const& file) {
         Naming const naming = detect_naming(file);
         std::map<std::string, bool> found;
-        for_each_parameter(*weights, [&](std::string const& path, auto const&) {
+        for (auto const& parameter : list_parameters(*weights)) {
+            auto const& path = parameter.path;
             auto const network = path.substr(0, path.find('.'));
             if (network != "vision" && network != "encoder" && network != "decoder")
-                return;
+                continue;
             for (auto const& name : checkpoint_names(path, naming)) {
                 bool const may_be_fresh = name.find("crossattention") != name.npos ||
                                           name.find(".cls.") != name.npos ||
@@ -122,7 +123,7 @@ public:
                     found[network] = detail::find_source(file, name, tied_names_of<Network>(name),
                                                          Missing::stays_fresh) != nullptr;
             }
-        });
+        }
         for (auto const& [network, any] : found)
             if (!any)
                 throw CheckpointError(

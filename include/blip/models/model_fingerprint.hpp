@@ -36,19 +36,18 @@ std::uint64_t model_fingerprint(LoadedModel<Network> const& model) {
     }
     auto engine = model.engine;
     std::vector<float> numbers;
-    for_each_parameter(*model.weights, [&](std::string const& path, auto const& parameter) {
-        using P = std::remove_cvref_t<decltype(parameter)>;
-        for (char const c : path)
+    for (auto const& parameter : list_parameters(*model.weights)) {
+        for (char const c : parameter.path)
             take(static_cast<unsigned char>(c));
-        take(static_cast<std::uint32_t>(P::size));
-        if constexpr (!is_weight<P>) {
-            numbers.resize(static_cast<std::size_t>(P::size));
+        take(static_cast<std::uint32_t>(parameter.size));
+        if (!parameter.is_weight) {
+            numbers.resize(static_cast<std::size_t>(parameter.size));
             B::download(engine, numbers.data(),
-                        static_cast<typename B::scalar const*>(parameter.data), P::size);
+                        static_cast<typename B::scalar const*>(parameter.data), parameter.size);
             for (float const x : numbers)
                 take(std::bit_cast<std::uint32_t>(x));
         }
-    });
+    }
     return hash;
 }
 

@@ -50,7 +50,9 @@ public:
 
     /// Trains a model that is there already, as from scratch.
     Pretrainer(std::shared_ptr<LoadedModel<Network>> model, ObjectiveOptions<B> const& options)
-        : Base(std::move(model), options, text_length) {}
+        : Base(std::move(model), options, text_length) {
+        this->model().settings.prompt = ""; // captions are learnt without one
+    }
 
     /// One step without the optimizer's: losses of all parts and their gradient in `gradient()`,
     /// teacher and queue moved on. Each part has at least 2 pictures. Throws ArgumentError, with

@@ -68,12 +68,13 @@ void initialize(Weights<Network>& weights, typename Network::backend::Engine& en
         return path.find("vision.") != path.npos && path.ends_with("positions");
     };
     double inputs = 1; // of the layer whose weight came last; its bias follows
-    for_each_parameter(*weights, [&](std::string const& path, auto& parameter) {
-        using P = std::remove_cvref_t<decltype(parameter)>;
-        values.assign(static_cast<std::size_t>(P::size), path.ends_with("scale") ? 1.0f : 0.0f);
+    for (auto const& parameter : list_parameters(*weights)) {
+        auto const& path = parameter.path;
+        values.assign(static_cast<std::size_t>(parameter.size),
+                      path.ends_with("scale") ? 1.0f : 0.0f);
         auto const key = split({seed, 0}, number++);
-        if constexpr (is_weight<P>)
-            inputs = P::shape[1];
+        if (parameter.is_weight)
+            inputs = parameter.shape[1];
         bool const constant =
             path.ends_with("scale") || path.ends_with("shift") || path.ends_with("bias");
         if (path.ends_with("temperature"))
@@ -83,7 +84,7 @@ void initialize(Weights<Network>& weights, typename Network::backend::Engine& en
         else if (!constant)
             detail::fill_normal(values, is_place(path) ? how.positions : how.deviation, key);
         detail::fill_parameter<B>(engine, parameter, std::span<float const>(values));
-    });
+    }
 }
 
 } // namespace blip

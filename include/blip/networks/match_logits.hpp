@@ -19,15 +19,15 @@ struct MatchLogits {
     struct Cache {
         typename Encoder::Cache encoder;
         typename Head::Cache head;
-        Text states; ///< last states of the text encoder
+        Text states; ///< last states of the text encoder, for backward
     };
 
     /// Logits [texts, 1, 2]. Texts begin with [ENC], or [CLS] where a checkpoint was used that way;
     /// `image` holds states of n pictures for n * m texts, m after m.
     static Logits forward(TextInput<B> text, States const& image, Encoder const& encoder,
                           Head const& head, Cache& cache, Context<B>& ctx) {
-        return judge(encoder.forward(text, Causal::no, cache.encoder, ctx, image), head, cache,
-                     ctx);
+        return head.forward(encoder.forward_first(text, cache.encoder, cache.states, ctx, image),
+                            cache.head, ctx);
     }
 
     /// The part of forward above the encoder, from its last states [texts, length, width].
@@ -76,8 +76,9 @@ struct TextFeatures {
     static Features forward(TextInput<B> text, Encoder const& encoder, Projection const& projection,
                             Cache& cache, Context<B>& ctx) {
         cache.length = text.length;
-        return Projected::forward(encoder.forward(text, Causal::no, cache.encoder, ctx), projection,
-                                  cache.projected, ctx);
+        Text states;
+        return Projected::project(encoder.forward_first(text, cache.encoder, states, ctx),
+                                  projection, cache.projected, ctx);
     }
 
     /// Adds to both gradients.

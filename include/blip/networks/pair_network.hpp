@@ -87,7 +87,7 @@ struct PairNetwork {
         typename Head::Cache classifier;
         typename ClassificationLoss<B>::Cache loss;
         typename Vision::States states; ///< of both halves of the pictures
-        typename Encoder::X text;       ///< last states of the text encoder
+        typename Encoder::X text;       ///< last states of the text encoder, for backward
     };
 
     /// States of `batch` pairs that lie as all first pictures, then all second ones.
@@ -103,8 +103,9 @@ struct PairNetwork {
 
     /// Logits [batch, 1, 2] of sentences with [ENC] first about pictures already encoded.
     Logits judge(States const& states, TextInput<B> text, Cache& cache, Context<B>& ctx) const {
-        cache.text = encoder.forward(text, Causal::no, cache.encoder, ctx, states);
-        return classifier.forward(first_tokens(cache.text, ctx), cache.classifier, ctx);
+        return classifier.forward(
+            encoder.forward_first(text, cache.encoder, cache.text, ctx, states), cache.classifier,
+            ctx);
     }
 
     /// The same from `images` [2 batch, 3, image, image]: all first pictures, then all second ones.

@@ -53,6 +53,17 @@ struct TextBlock {
         return attention.backward(dcross, cache.attention, grad.attention, ctx, mask);
     }
 
+    /// What forward gives the first token of every text, [batch, 1, width], for inference: in both
+    /// modes, for nothing after self-attention mixes tokens.
+    X forward_first(X x, Context<B>& ctx, SelfMask mask, auto const&... encoder) const {
+        typename Cross::Cache looked;
+        typename FeedForward::Cache fed;
+        auto h = attention.forward_first(x, ctx, mask);
+        if constexpr (sizeof...(encoder) > 0)
+            h = cross.forward(h, looked, ctx, encoder...);
+        return mlp.forward(h, fed, ctx);
+    }
+
     /// The upper part of backward: g receives ∂L/∂p of the cross-attention's probabilities.
     void probability_gradient(X dy, Cache const& cache, Grad& grad, Context<B>& ctx,
                               States const& encoder, typename B::scalar* g) const {
@@ -105,6 +116,18 @@ struct TextEncoder {
         cache.mask = {causal, text.mask};
         return stack.forward(embedding.forward(text, cache.embedding, ctx), cache.stack, ctx,
                              cache.mask, encoder...);
+    }
+
+    /// The first state of every text, [batch, 1, width]: what heads read. Where nothing is kept for
+    /// backward, nothing is computed that it does not depend on; `states` is what forward gives
+    /// otherwise.
+    X forward_first(TextInput<B> text, Cache& cache, X& states, Context<B>& ctx,
+                    auto const&... encoder) const {
+        if (ctx.keep == Keep::nothing && ctx.mode == Mode::evaluate)
+            return stack.forward_first(embedding.forward(text, cache.embedding, ctx), ctx,
+                                       SelfMask{Causal::no, text.mask}, encoder...);
+        states = forward(text, Causal::no, cache, ctx, encoder...);
+        return first_tokens(states, ctx);
     }
 
     void backward(X dy, Cache const& cache, Grad& grad, Context<B>& ctx,

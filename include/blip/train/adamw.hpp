@@ -99,10 +99,11 @@ private:
     };
 
     void divide(ParameterRules const& rules) {
-        for_each_parameter(*first_, [&](std::string const& path, auto const& parameter) {
-            ParameterRule const rule = rules ? rules(path, parameter.shape) : ParameterRule{};
+        for (auto const& parameter : list_parameters(*first_)) {
+            ParameterRule const rule =
+                rules ? rules(parameter.path, parameter.shape) : ParameterRule{};
             if (!(rule.rate >= 0) || !std::isfinite(rule.rate))
-                throw ArgumentError(join("AdamW: the rule gives parameter ", path,
+                throw ArgumentError(join("AdamW: the rule gives parameter ", parameter.path,
                                          " a learning rate times ", rule.rate,
                                          "; expected 0 or more"));
             std::ptrdiff_t const begin = parameter.data - first_.data();
@@ -110,7 +111,7 @@ private:
                 ranges_.back().size = begin - ranges_.back().first;
             if (ranges_.empty() || ranges_.back().rule != rule)
                 ranges_.push_back({begin, 0, rule});
-        });
+        }
         if (!ranges_.empty())
             ranges_.back().size = first_.size() - ranges_.back().first;
     }

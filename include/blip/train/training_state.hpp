@@ -121,10 +121,10 @@ public:
             throw ArgumentError(join("training state: \"", name,
                                      "\" lies in Layout::panels, which is for inference only"));
         auto layout = nlohmann::ordered_json::object();
-        for_each_parameter(*weights, [&](std::string const& path, auto const& parameter) {
-            layout[path] = {{"offset", parameter.data - weights.data()},
-                            {"shape", parameter.shape}};
-        });
+        for (auto const& parameter : list_parameters(*weights))
+            layout[parameter.path] = {
+                {"offset", parameter.data - weights.data()},
+                {"shape", std::vector(parameter.shape.begin(), parameter.shape.end())}};
         add(std::move(name), weights.data(), weights.size(), layout.dump());
     }
 
