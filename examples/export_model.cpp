@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <type_traits>
 
@@ -11,10 +12,12 @@
 
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/config/presets.hpp>
+#include <blip/models/extract.hpp>
 #include <blip/networks/answer_network.hpp>
 #include <blip/networks/captioner_network.hpp>
 #include <blip/networks/matching_network.hpp>
 #include <blip/networks/pair_network.hpp>
+#include <blip/networks/pretraining_network.hpp>
 #include <blip/train/export_model.hpp>
 
 #include "support/arguments.hpp"
@@ -44,6 +47,7 @@ using PairReasoner = blip::PairNetwork<C, B>;
 
 using Captioners = Served<blip::config::caption_models, blip::config::built_in_captioners>;
 using Answerers = Served<blip::config::answer_models, blip::config::built_in_question_answerers>;
+using Pretrainers = Served<blip::config::pretraining_models, blip::config::built_in_pretrainers>;
 using PairReasoners = Served<blip::config::pair_models, blip::config::built_in_pair_reasoners>;
 
 /// Whether OUTPUT is a file of weights, see blip::export_model.
@@ -66,37 +70,67 @@ void name_what_is_lost(blip::ModelSettings const& settings, Arguments const& a) 
             a.output.c_str(), lost.substr(1).c_str());
 }
 
-/// Reads `folder` as a Network of its sizes and writes it; nothing is computed. `strict`: it was
-/// trained with the first tokens of Compatibility::strict.
+template <class Network>
+void write(blip::LoadedModel<Network> const& model, Arguments const& a) {
+    blip::SaveOptions options;
+    if (a.type == "float16")
+        options.floating_type = blip::DataType::f16;
+    fs::path output(a.output);
+    if (is_file(output)) {
+        blip::export_model(model, output, options);
+        name_what_is_lost(model.settings, a);
+        return;
+    }
+    // The whole folder or nothing.
+    if (!output.has_filename()) // "folder/"
+        output = output.parent_path();
+    auto const partial = fs::path(output).concat("-partial");
+    fs::remove_all(partial);
+    blip::export_model(model, partial, options);
+    fs::remove_all(output);
+    fs::rename(partial, output);
+}
+
+/// Reads `folder` as a Network, in rows as they lie in the file; nothing is computed.
+template <class Network>
+std::shared_ptr<blip::LoadedModel<Network> const> read(blip::ModelFolder const& folder,
+                                                       Arguments const& a) {
+    auto const model = blip::LoadedModel<Network>::load(folder, {.layout = blip::Layout::rows});
+    for (auto const& warning : model->settings.warnings)
+        std::fprintf(stderr, "%s: %s\n", a.model.c_str(), warning.c_str());
+    if (auto const summary = model->report.summary(); !summary.empty())
+        std::fprintf(stderr, "%s: %s\n", a.model.c_str(), summary.c_str());
+    return model;
+}
+
+/// Converts `folder`, a Network of one of the sizes.
 template <template <class> class Network, class Models>
-void convert(blip::ModelFolder const& folder, Arguments const& a, bool strict = false) {
-    blip::visit_config<Models>(folder, [&]<class C>(std::type_identity<C>) {
-        // Rows as they lie in the file, not packed for products.
-        blip::LoadOptions<B> how{.layout = blip::Layout::rows};
-        if (strict)
-            how.compatibility = blip::Compatibility::strict;
-        auto const model = blip::LoadedModel<Network<C>>::load(folder, how);
-        for (auto const& warning : model->settings.warnings)
-            std::fprintf(stderr, "%s: %s\n", a.model.c_str(), warning.c_str());
-        if (auto const summary = model->report.summary(); !summary.empty())
-            std::fprintf(stderr, "%s: %s\n", a.model.c_str(), summary.c_str());
-        blip::SaveOptions options;
-        if (a.type == "float16")
-            options.floating_type = blip::DataType::f16;
-        fs::path output(a.output);
-        if (is_file(output)) {
-            blip::export_model(*model, output, options);
-            name_what_is_lost(model->settings, a);
-            return;
-        }
-        // The whole folder or nothing.
-        if (!output.has_filename()) // "folder/"
-            output = output.parent_path();
-        auto const partial = fs::path(output).concat("-partial");
-        fs::remove_all(partial);
-        blip::export_model(*model, partial, options);
-        fs::remove_all(output);
-        fs::rename(partial, output);
+void convert(blip::ModelFolder const& folder, Arguments const& a) {
+    blip::visit_config<Models>(
+        folder, [&]<class C>(std::type_identity<C>) { write(*read<Network<C>>(folder, a), a); });
+}
+
+/// A pre-trained network as `extract_captioner` and `extract_matcher` take an objective.
+template <class Network>
+struct Pretrained {
+    using config = typename Network::config;
+    using backend = B;
+    std::shared_ptr<blip::LoadedModel<Network> const> model;
+
+    blip::Weights<Network> const& weights() const { return model->weights; }
+    auto const& shared() const { return model; }
+    blip::ModelSettings const& settings() const { return model->settings; }
+};
+
+/// Converts the wanted part of a pre-training checkpoint.
+void convert_part(blip::ModelFolder const& folder, Arguments const& a) {
+    blip::visit_config<Pretrainers>(folder, [&]<class C>(std::type_identity<C>) {
+        using Network = blip::PretrainingNetwork<C, B>;
+        Pretrained<Network> const whole{read<Network>(folder, a)};
+        if (a.part == "captioner")
+            write(*blip::extract_captioner(whole).shared(), a);
+        else
+            write(*blip::extract_matcher(whole).shared(), a);
     });
 }
 
@@ -128,26 +162,24 @@ void check_output(fs::path const& output, blip::ModelFolder const& folder, bool 
                                         ", which no exported model does; give another OUTPUT"));
 }
 
-/// What to read the checkpoint as: what it is, or the part of a pre-training file that is wanted.
-blip::Task task_of(blip::ModelFolder const& folder, std::string const& part) {
-    auto const found = blip::detect_task(folder.weights);
-    if (part.empty() && found != blip::Task::pre_training)
-        return found;
-    if (found != blip::Task::pre_training)
-        throw UsageError(blip::join("--part ", part, ": ", folder.weights.path().string(),
-                                    " is a checkpoint for ", blip::describe(found).words,
-                                    "; only one of pre-training has parts"));
-    if (part.empty())
+/// Throws UsageError where --part is missing, or there are no parts.
+void check_part(blip::ModelFolder const& folder, blip::Task found, std::string const& part) {
+    bool const has_parts = found == blip::Task::pre_training;
+    if (has_parts && part.empty())
         throw UsageError(blip::join(folder.weights.path().string(),
                                     " is a checkpoint of pre-training: choose --part captioner "
                                     "or --part matcher"));
-    return part == "captioner" ? blip::Task::captioning : blip::Task::matching;
+    if (!has_parts && !part.empty())
+        throw UsageError(blip::join("--part ", part, ": ", folder.weights.path().string(),
+                                    " is a checkpoint for ", blip::describe(found).words,
+                                    "; only one of pre-training has parts"));
 }
 
 int convert(Arguments const& a) {
     auto const folder = blip::ModelFolder::open(a.model);
     check_output(a.output, folder, a.force);
-    auto const task = task_of(folder, a.part);
+    auto const task = blip::detect_task(folder.weights);
+    check_part(folder, task, a.part);
     switch (task) {
     case blip::Task::captioning:
         convert<Captioner, Captioners>(folder, a);
@@ -156,8 +188,10 @@ int convert(Arguments const& a) {
         convert<Answerer, Answerers>(folder, a);
         break;
     case blip::Task::matching:
-        // The match head of pre-training saw texts that begin with [ENC].
-        convert<Matcher, MatchingModels>(folder, a, !a.part.empty());
+        convert<Matcher, MatchingModels>(folder, a);
+        break;
+    case blip::Task::pre_training:
+        convert_part(folder, a);
         break;
     case blip::Task::pair_reasoning:
         convert<PairReasoner, PairReasoners>(folder, a);

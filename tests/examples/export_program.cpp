@@ -56,16 +56,16 @@ TEST_CASE("An exported model says what the model says", "[examples]") {
     CHECK(twice.error.find("exists; --force replaces it") != std::string::npos);
     auto const itself = export_model(folder, {folder / "half", folder / "half", "--force"});
     CHECK(itself.status == 2);
-    CHECK(itself.error.find("is the model itself") != std::string::npos);
+    CHECK(itself.error.find("is where MODEL itself lies") != std::string::npos);
     auto const part = export_model(folder, {scenes, folder / "part", "--part", "matcher"});
     CHECK(part.status == 2);
     CHECK(part.error.find("only one of pre-training has parts") != std::string::npos);
     CHECK(!fs::exists(folder / "part"));
 }
 
-#if BLIP_HAS_GOLDEN_PRETRAIN_TRAIN && BLIP_HAS_GOLDEN_VQA && BLIP_HAS_GOLDEN_NLVR
+#if BLIP_HAS_GOLDEN_VQA && BLIP_HAS_GOLDEN_NLVR && BLIP_HAS_GOLDEN_ITM
 
-TEST_CASE("Every kind of model is exported, and the parts of pre-training", "[examples][golden]") {
+TEST_CASE("Every kind of model is exported", "[examples][golden]") {
     Folder const folder;
     std::string const golden = BLIP_GOLDEN_DIR;
     for (std::string const name : {"vqa", "nlvr", "itm"}) {
@@ -76,16 +76,6 @@ TEST_CASE("Every kind of model is exported, and the parts of pre-training", "[ex
         INFO(result.error);
         CHECK(result.status == 0);
         CHECK(fs::file_size(first) > 10000);
-    }
-    auto const all = golden + "/pretrain_train/weights.pth";
-    auto const undecided = export_model(folder, {all, folder / "undecided"});
-    CHECK(undecided.status == 2);
-    CHECK(undecided.error.find("choose --part captioner or --part matcher") != std::string::npos);
-    for (std::string const part : {"captioner", "matcher"}) {
-        auto const result = export_model(folder, {all, folder / part, "--part", part});
-        INFO(result.error);
-        CHECK(result.status == 0);
-        CHECK(fs::exists(folder / (part + "/config.json")));
     }
 }
 

@@ -334,6 +334,21 @@ TEST_CASE("Pre-training gives a captioner and a matcher", "[examples][training]"
             {scenes.folder / "run/last/captioner", scenes.folder / "scenes/test_scenes"});
     CHECK(captions.status == 0);
     CHECK(lines_of(captions.out).size() == 12);
+    // The parts of what goes on training are those that were written for use.
+    auto const all = scenes.folder / "run/last/pretrained";
+    auto const undecided = run(BLIP_EXPORT_MODEL_PROGRAM, scenes.folder, {all, all + ".pth"});
+    CHECK(undecided.status == 2);
+    CHECK(undecided.error.find("choose --part captioner or --part matcher") != std::string::npos);
+    for (std::string const part : {"captioner", "matcher"}) {
+        auto const output = scenes.folder / part;
+        auto const result =
+            run(BLIP_EXPORT_MODEL_PROGRAM, scenes.folder, {all, output, "--part", part});
+        INFO(result.error);
+        CHECK(result.status == 0);
+        for (char const* name : {"model.safetensors", "config.json", "vocab.txt"})
+            CHECK(read(fs::path(output) / name) ==
+                  read(fs::path(scenes.folder / "run/last") / part / name));
+    }
     auto const tuned =
         run(BLIP_FINETUNE_RETRIEVAL_PROGRAM, scenes.folder,
             Words{scenes.folder / "run/last/pretrained", "--data", scenes.train, "-o",
@@ -344,7 +359,8 @@ TEST_CASE("Pre-training gives a captioner and a matcher", "[examples][training]"
 
     // What training itself would refuse step after step is told before it begins.
     check_mistake(BLIP_PRETRAIN_PROGRAM,
-                  scenes.command(momentum_sizes, "odd", {"--accumulate", "3"}),
+                  without(scenes.command(momentum_sizes, "odd", {}), "--batch", "") +
+                      Words{"--batch", "12"},
                   "is 12 items a step, but the feature queue's 1024 entries must be a multiple of "
                   "that; the next smaller number that fits is 8");
     check_mistake(BLIP_PRETRAIN_PROGRAM,
