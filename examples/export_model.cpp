@@ -22,6 +22,7 @@
 
 #include "support/arguments.hpp"
 #include "support/model_choice.hpp"
+#include "support/replace_folder.hpp"
 
 namespace {
 
@@ -50,16 +51,10 @@ using Answerers = Served<blip::config::answer_models, blip::config::built_in_que
 using Pretrainers = Served<blip::config::pretraining_models, blip::config::built_in_pretrainers>;
 using PairReasoners = Served<blip::config::pair_models, blip::config::built_in_pair_reasoners>;
 
-/// Whether OUTPUT is a file of weights, see blip::export_model.
-bool is_file(fs::path const& output) {
-    auto const kind = output.extension();
-    return kind == ".pth" || kind == ".pt" || kind == ".safetensors";
-}
-
 /// What config.json says and a file of weights alone does not; readers assume the authors' values.
 void name_what_is_lost(blip::ModelSettings const& settings, Arguments const& a) {
     std::string lost;
-    if (settings.prompt && *settings.prompt != "a picture of ")
+    if (settings.prompt && *settings.prompt != blip::caption_prompt({}))
         lost += blip::join(", prompt \"", *settings.prompt, '"');
     if (settings.vision_epsilon != blip::ModelSettings{}.vision_epsilon)
         lost += blip::join(", layer_norm_eps ", settings.vision_epsilon, " of the picture network");
@@ -76,19 +71,14 @@ void write(blip::LoadedModel<Network> const& model, Arguments const& a) {
     if (a.type == "float16")
         options.floating_type = blip::DataType::f16;
     fs::path output(a.output);
-    if (is_file(output)) {
+    if (blip::is_weights_file(output)) {
         blip::export_model(model, output, options);
         name_what_is_lost(model.settings, a);
         return;
     }
-    // The whole folder or nothing.
     if (!output.has_filename()) // "folder/"
         output = output.parent_path();
-    auto const partial = fs::path(output).concat("-partial");
-    fs::remove_all(partial);
-    blip::export_model(model, partial, options);
-    fs::remove_all(output);
-    fs::rename(partial, output);
+    replace_folder(output, [&](fs::path const& to) { blip::export_model(model, to, options); });
 }
 
 /// Reads `folder` as a Network, in rows as they lie in the file; nothing is computed.
@@ -144,13 +134,14 @@ void check_output(fs::path const& output, blip::ModelFolder const& folder, bool 
         (fs::exists(folder.folder) && fs::equivalent(output, folder.folder)))
         throw UsageError(
             blip::join(output.string(), " is where MODEL itself lies; give another OUTPUT"));
-    if (is_file(output) && !fs::is_directory(output))
-        return;
-    if (is_file(output) || !fs::is_directory(output))
+    bool const file = blip::is_weights_file(output);
+    if (file == fs::is_directory(output))
         throw UsageError(blip::join(output.string(),
-                                    is_file(output) ? " is a folder, but a file is to be written"
-                                                    : " is a file, but a folder is to be written",
+                                    file ? " is a folder, but a file is to be written"
+                                         : " is a file, but a folder is to be written",
                                     "; give another OUTPUT"));
+    if (file)
+        return;
     // Only what an export wrote is removed, whatever the user typed.
     constexpr std::array written{
         "config.json", "generation_config.json",   "model.safetensors",
@@ -200,7 +191,7 @@ int convert(Arguments const& a) {
         throw blip::CheckpointError(blip::join(
             folder.weights.path().string(), ": a checkpoint for ", blip::describe(task).words,
             ", which has no head that another library would ask for; expected one of "
-            "captioning, question answering, matching or pair reasoning"));
+            "captioning, question answering, matching, pair reasoning or pre-training"));
     }
     return success;
 }

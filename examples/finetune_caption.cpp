@@ -47,7 +47,7 @@ private:
     static std::string prompt(blip::ModelFolder const& from, TrainingPlan const& plan) {
         if (plan.prompt != TrainingPlan::own_prompt)
             return plan.prompt;
-        std::string const authors = "a picture of ";
+        auto const authors = blip::caption_prompt({});
         // Pre-training had none, but fine-tuning adds it.
         bool const captioner =
             plan.scratch || blip::detect_task(from.weights) == blip::Task::captioning;

@@ -26,6 +26,7 @@
 #include "../interrupt.hpp"
 #include "../number_text.hpp"
 #include "../progress.hpp"
+#include "../replace_folder.hpp"
 #include "report.hpp"
 #include "training_data.hpp"
 
@@ -500,13 +501,10 @@ private:
     /// Writes a model, the whole of it or nothing; that the disk is full, or a weight too large
     /// for --export-type, must not end the training. Returns whether it is there.
     bool write_model(char const* name) {
-        auto const to = folder_ / name, partial = folder_ / blip::join(name, "-partial");
         std::string problem;
         try {
-            fs::remove_all(partial);
-            model_.export_to(partial, plan_);
-            fs::remove_all(to);
-            fs::rename(partial, to);
+            replace_folder(folder_ / name,
+                           [this](fs::path const& to) { model_.export_to(to, plan_); });
             return true;
         } catch (blip::Error const& error) {
             problem = error.what();

@@ -7,6 +7,12 @@
 
 namespace blip {
 
+/// Whether `export_model` writes a file of weights to `path`, by its ending, and not a folder.
+inline bool is_weights_file(std::filesystem::path const& path) {
+    auto const kind = path.extension();
+    return kind == ".pth" || kind == ".pt" || kind == ".safetensors";
+}
+
 /// Writes a model, `*objective.shared()` for one, for others to use. What, is said by the end of
 /// `path`:
 /// - ".pth" or ".pt": a file for torch.load, with the names of the authors' release;
@@ -20,8 +26,7 @@ namespace blip {
 template <class Network>
 void export_model(LoadedModel<Network> const& model, std::filesystem::path const& path,
                   SaveOptions const& options = {}) {
-    auto const kind = path.extension();
-    if (kind != ".pth" && kind != ".pt" && kind != ".safetensors") {
+    if (!is_weights_file(path)) {
         model.save(path, options);
         return;
     }
