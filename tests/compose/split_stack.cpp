@@ -60,10 +60,10 @@ TEST_CASE("recomputing any part of a split stack changes no bit") {
 TEST_CASE("a split stack numbers its blocks through") {
     Stored<Reference<float>> stack;
     std::vector<std::string> norms;
-    for_each_parameter(stack, [&](std::string const& path, auto&) {
-        if (path.ends_with("norm.scale"))
-            norms.push_back(path);
-    });
+    for (auto const& parameter : list_parameters(stack)) {
+        if (parameter.path.ends_with("norm.scale"))
+            norms.push_back(parameter.path);
+    }
     CHECK(norms == std::vector<std::string>{"blocks.0.norm.scale", "blocks.1.norm.scale",
                                             "blocks.2.norm.scale", "blocks.3.norm.scale",
                                             "blocks.4.norm.scale"});

@@ -1,6 +1,7 @@
 #include <support/catch.hpp>
 
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include <blip/core/error.hpp>
@@ -20,4 +21,10 @@ TEMPLATE_TEST_CASE("every error is an Error with its text", "", FileError, Forma
 TEST_CASE("join writes its parts one after another") {
     CHECK(join("expected ", 3, ", found ", 4.5, '!') == "expected 3, found 4.5!");
     CHECK(join("").empty());
+    CHECK(join().empty());
+    std::string const text = "text";
+    char const* const pointer = "pointer";
+    char array[] = "array";
+    CHECK(join(std::string("a temporary "), std::string_view(text).substr(1), ' ', pointer, ' ',
+               array, ' ', text, ' ', true, ' ', -1L) == "a temporary ext pointer array text 1 -1");
 }

@@ -20,9 +20,11 @@ struct Complete {
     Weight<B, 2, 3> weight;
     Parameter<B, 2> bias;
     double epsilon = 1;
+    long padding = -1;
     static constexpr auto fields() {
         return std::tuple{Field{"weight", &Complete::weight}, Field{"bias", &Complete::bias},
-                          Field{"epsilon", &Complete::epsilon}};
+                          Field{"epsilon", &Complete::epsilon},
+                          Field{"padding", &Complete::padding}};
     }
 };
 
@@ -41,6 +43,7 @@ struct Twice {
 };
 
 struct Nested {
+    using backend = B;
     Complete first;
     std::array<Complete, 2> more;
     static constexpr auto fields() {
@@ -55,6 +58,7 @@ struct NestedForgetful {
 
 /// Parts that lie flat in the tree, with an array numbered from 5.
 struct Flat {
+    using backend = B;
     Complete first;
     std::array<Complete, 2> more;
     static constexpr auto fields() {
@@ -74,22 +78,34 @@ static_assert(!Layer<Complete> && Layer<Linear<2, 3, B>>);
 
 } // namespace
 
-TEST_CASE("parameters and settings are visited in order, under their paths") {
+TEST_CASE("parameters and settings are listed in order, under their paths") {
     Nested nested;
     std::vector<std::string> parameters, settings;
-    for_each_parameter(nested, [&](std::string const& path, auto&) { parameters.push_back(path); });
-    for_each_setting(nested, [&](std::string const& path, auto& value) {
-        settings.push_back(path);
-        value = 7;
-    });
+    for (auto const& parameter : list_parameters(nested))
+        parameters.push_back(parameter.path);
+    for (auto const& setting : list_settings(nested)) {
+        settings.push_back(setting.path());
+        setting.set(7);
+    }
     CHECK(parameters == std::vector<std::string>{"first.weight", "first.bias", "more.0.weight",
                                                  "more.0.bias", "more.1.weight", "more.1.bias"});
-    CHECK(settings ==
-          std::vector<std::string>{"first.epsilon", "more.0.epsilon", "more.1.epsilon"});
+    CHECK(settings == std::vector<std::string>{"first.epsilon", "first.padding", "more.0.epsilon",
+                                               "more.0.padding", "more.1.epsilon",
+                                               "more.1.padding"});
     CHECK((nested.first.epsilon == 7 && nested.more[1].epsilon == 7));
+    CHECK((nested.first.padding == 7 && nested.more[1].padding == 7));
     CHECK(count_parameters<Nested>() == 3 * (6 + 2));
     Nested const& fixed = nested;
-    for_each_setting(fixed, [](std::string const&, double const& value) { CHECK(value == 7); });
+    for (auto const& setting : list_settings(fixed))
+        CHECK(setting.value() == 7);
+    // What is constant stays so.
+    auto const can_set = [](auto setting) {
+        return requires {
+            setting.set(1);
+        };
+    };
+    CHECK(can_set(list_settings(nested).front()));
+    CHECK(!can_set(list_settings(fixed).front()));
 }
 
 TEST_CASE("parameters know their shapes, weights their layout") {
@@ -110,7 +126,8 @@ TEST_CASE("the published captioners have the published numbers of parameters") {
 TEST_CASE("paths of a captioner") {
     CaptionerNetwork<config::caption_base, B> network;
     std::vector<std::string> paths;
-    for_each_parameter(network, [&](std::string const& path, auto&) { paths.push_back(path); });
+    for (auto const& parameter : list_parameters(network))
+        paths.push_back(parameter.path);
     CHECK(paths.front() == "vision.embedding.projection.weight");
     CHECK(paths.back() == "decoder.head.bias");
     CHECK(std::count(paths.begin(), paths.end(), "vision.stack.blocks.11.attention.norm.scale") ==
@@ -122,7 +139,8 @@ TEST_CASE("paths of a captioner") {
 TEST_CASE("a member without a name lies flat in the tree, and entries count from any number") {
     Flat flat;
     std::vector<std::string> paths;
-    for_each_parameter(flat, [&](std::string const& path, auto&) { paths.push_back(path); });
+    for (auto const& parameter : list_parameters(flat))
+        paths.push_back(parameter.path);
     CHECK(paths == std::vector<std::string>{"weight", "bias", "more.5.weight", "more.5.bias",
                                             "more.6.weight", "more.6.bias"});
 }

@@ -42,11 +42,11 @@ TEST_CASE("weights lie in one flat buffer, every parameter on 64 bytes, zeros be
     CHECK(weights->up.weight.data == weights.data());
     CHECK(weights->down.bias.data == weights.data() + 48);
     std::vector<bool> used(64);
-    for_each_parameter(*weights, [&](std::string const&, auto& p) {
+    for (auto const& p : list_parameters(*weights)) {
         CHECK(reinterpret_cast<std::uintptr_t>(p.data) % 64 == 0);
         for (std::ptrdiff_t i = 0; i < p.size; ++i)
             used[static_cast<std::size_t>(p.data - weights.data() + i)] = true;
-    });
+    }
     for (std::size_t i = 0; i < 64; ++i)
         CHECK((weights.data()[i] != 0) == used[i]);
     // The same as a list, with shapes that are known at run time only.

@@ -85,10 +85,9 @@ void check_network(double tolerance, test::TinyGradients const& tiny) {
 template <class Network, class Bench>
 void check_holds(Weights<Network> const& weights, Bench& bench, GoldenTensors const& file) {
     std::size_t compared = 0;
-    for_each_parameter(*weights, [&](std::string const& path, auto& parameter) {
-        using P = std::remove_cvref_t<decltype(parameter)>;
-        auto const held = bench.get(parameter.data, P::size);
-        auto const parts = checkpoint_names(path, Naming::original);
+    for (auto const& parameter : list_parameters(*weights)) {
+        auto const held = bench.get(parameter.data, parameter.size);
+        auto const parts = checkpoint_names(parameter.path, Naming::original);
         auto const size = held.size() / parts.size();
         for (std::size_t i = 0; i < parts.size(); ++i) {
             INFO(parts[i]);
@@ -104,7 +103,7 @@ void check_holds(Weights<Network> const& weights, Bench& bench, GoldenTensors co
                 CHECK(slice == wanted);
             ++compared;
         }
-    });
+    }
     auto const buffers = std::ranges::count_if(
         file.names(), [](auto const& tensor) { return tensor.ends_with("position_ids"); });
     CHECK(compared + static_cast<std::size_t>(buffers) == file.names().size());

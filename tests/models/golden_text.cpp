@@ -38,10 +38,11 @@ struct Case {
         load_weights(weights, bench.engine,
                      TensorFile::open(test::golden_file("text", "weights.safetensors")),
                      text_names);
-        for_each_setting(*weights, [](std::string const& path, auto& value) {
-            if (path.ends_with("epsilon"))
-                value = test::golden_json("text", "config.json")["text_config"]["layer_norm_eps"];
-        });
+        for (auto const& setting : list_settings(*weights)) {
+            if (setting.path().ends_with("epsilon"))
+                setting.set(
+                    test::golden_json("text", "config.json")["text_config"]["layer_norm_eps"]);
+        }
         weights->body.embedding.padding_id =
             test::golden_json("text", "config.json")["text_config"]["pad_token_id"];
         auto const encoder = inputs["encoder_states"];

@@ -28,10 +28,11 @@ auto load_vision(test::Bench<B>& bench) {
     load_weights(weights, bench.engine,
                  TensorFile::open(test::golden_file("vision", "weights.safetensors")),
                  vision_names);
-    for_each_setting(*weights, [](std::string const& path, auto& value) {
-        if (path.ends_with("epsilon"))
-            value = test::golden_json("vision", "config.json")["vision_config"]["layer_norm_eps"];
-    });
+    for (auto const& setting : list_settings(*weights)) {
+        if (setting.path().ends_with("epsilon"))
+            setting.set(
+                test::golden_json("vision", "config.json")["vision_config"]["layer_norm_eps"]);
+    }
     return weights;
 }
 

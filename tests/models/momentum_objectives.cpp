@@ -15,6 +15,7 @@
 #include <blip/models/pretrainer.hpp>
 #include <blip/models/retrieval_objective.hpp>
 #include <blip/train/adamw.hpp>
+#include <io/files.hpp>
 #include <support/objective.hpp>
 #include <support/tiny_models.hpp>
 
@@ -245,6 +246,20 @@ TEST_CASE("what pre-training learnt can be asked as captioner and matcher") {
                 CHECK(cosines(i, i) > cosines(i, j));
         }
     }
+    // The folder of the whole is one of a captioner too.
+    test::TemporaryFolder const folder;
+    trainer.save(folder / "whole");
+    auto const loaded =
+        std::remove_const_t<decltype(captioner)>::load(folder / "whole", {.layout = Layout::rows});
+    CHECK(test::parameter_values(loaded.weights(), trainer.engine()) ==
+          test::parameter_values(captioner.weights(), trainer.engine()));
+    auto const whole = LoadedModel<Trainer::Network>::load(ModelFolder::open(folder / "whole"),
+                                                           {.layout = Layout::rows});
+    CHECK(whole->report.fresh.empty());
+    CHECK(test::parameter_values(whole->weights, trainer.engine()) ==
+          test::parameter_values(trainer.weights(), trainer.engine()));
+    trainer.save(folder / "half", {.floating_type = DataType::f16});
+    CHECK_NOTHROW(std::remove_const_t<decltype(captioner)>::load(folder / "half"));
     // Later steps do not reach what was extracted.
     CHECK(test::parameter_values(untaught.weights(), trainer.engine()) ==
           test::parameter_values(extract_matcher(fresh<Trainer>(plain())).weights(),

@@ -33,16 +33,15 @@ Model random_model(std::size_t threads = 2, std::uint64_t seed = 7) {
     B::Engine engine(threads);
     Weights<Network> weights(engine);
     int number = 0;
-    for_each_parameter(*weights, [&](std::string const& path, auto& p) {
-        using P = std::remove_cvref_t<decltype(p)>;
-        std::vector<float> values(static_cast<std::size_t>(P::size));
+    for (auto const& p : list_parameters(*weights)) {
+        std::vector<float> values(static_cast<std::size_t>(p.size));
         for (std::size_t i = 0; i < values.size(); ++i) {
             double const u = random_uniform({seed, static_cast<std::uint64_t>(number)}, i) - 0.5;
-            values[i] = static_cast<float>(path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
+            values[i] = static_cast<float>(p.path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
         }
         ++number;
-        B::upload(engine, p.data, values.data(), P::size);
-    });
+        B::upload(engine, p.data, values.data(), p.size);
+    }
     std::string pieces = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nphoto\nof\n";
     for (int i = 8; i < 38; ++i)
         pieces += "word" + std::to_string(i) + "\n";

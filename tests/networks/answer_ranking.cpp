@@ -46,10 +46,10 @@ struct Model {
 
     Model() {
         test::randomize(decoder, bench.engine, {1, 0}, 0.4);
-        for_each_setting(*decoder, [](std::string const& path, auto& value) {
-            if (path.ends_with("epsilon"))
-                value = static_cast<std::remove_reference_t<decltype(value)>>(1e-12);
-        });
+        for (auto const& setting : list_settings(*decoder)) {
+            if (setting.path().ends_with("epsilon"))
+                setting.set(1e-12);
+        }
         states = {bench.put(test::random_values(questions * question_length * 24, {2, 0})),
                   questions, question_length};
     }
@@ -237,10 +237,10 @@ TEST_CASE("a model whose numbers are none cannot rank") {
     double const none = std::numeric_limits<double>::quiet_NaN();
     Model<Reference<double>> model;
     auto const spoil = [&](double value) {
-        for_each_parameter(*model.decoder, [&](std::string const& path, auto& parameter) {
-            if (path.starts_with("head."))
+        for (auto const& parameter : list_parameters(*model.decoder)) {
+            if (parameter.path.starts_with("head."))
                 parameter.data[5] = value;
-        });
+        }
     };
     spoil(none);
     CHECK_THROWS_AS(model.rank(answers(), {}), Error);

@@ -77,10 +77,10 @@ TEST_CASE("the loss of a pair reasoner keeps the contract") {
 TEST_CASE("only layers from merge_from on have a merge layer") {
     PairNetwork<tiny_pair<0, 0, 1>, Reference<float>> network;
     std::vector<std::string> merges;
-    for_each_parameter(network, [&](std::string const& path, auto&) {
-        if (path.find("merge") != std::string::npos)
-            merges.push_back(path);
-    });
+    for (auto const& parameter : list_parameters(network)) {
+        if (parameter.path.find("merge") != std::string::npos)
+            merges.push_back(parameter.path);
+    }
     CHECK(merges == std::vector<std::string>{"encoder.stack.blocks.1.cross.branch.merge.weight",
                                              "encoder.stack.blocks.1.cross.branch.merge.bias"});
 }

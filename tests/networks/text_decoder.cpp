@@ -45,11 +45,11 @@ TEST_CASE("the decoder's word table is one parameter") {
     using Decoder = Stored<Reference<float>>;
     int tables = 0;
     Decoder decoder;
-    for_each_parameter(decoder, [&](std::string const& path, auto& p) {
+    for (auto const& p : list_parameters(decoder)) {
         if (p.size == 11 * 6) {
-            CHECK(path == "body.embedding.words");
+            CHECK(p.path == "body.embedding.words");
             ++tables;
         }
-    });
+    }
     CHECK(tables == 1);
 }

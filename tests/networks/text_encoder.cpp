@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include <blip/backend/cpu/cpu.hpp>
-#include <blip/layers/first_token.hpp>
 #include <blip/networks/text_encoder.hpp>
 #include <support/check_layer.hpp>
 #include <support/network.hpp>
@@ -80,11 +79,11 @@ TEST_CASE("text alone leaves cross-attention untouched") {
     weights->forward(text<B>(), Causal::no, cache, ctx);
     Weights<Stored<B>::Grad> grad(engine);
     weights->backward({dy.data(), 2, 4}, cache, *grad, ctx);
-    for_each_parameter(*grad, [](std::string const& path, auto& p) {
+    for (auto const& p : list_parameters(*grad)) {
         bool const zero = std::all_of(p.data, p.data + p.size, [](double g) { return g == 0; });
-        INFO(path);
-        CHECK(zero == (path.find(".cross.") != std::string::npos));
-    });
+        INFO(p.path);
+        CHECK(zero == (p.path.find(".cross.") != std::string::npos));
+    }
 }
 
 TEST_CASE("a causal text encoder does not see the future") {

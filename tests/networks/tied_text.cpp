@@ -82,7 +82,8 @@ TEST_CASE("shared tensors are listed twice in checkpoints") {
 TEST_CASE("paths of a tied decoder are those of a whole one") {
     auto const paths = [](auto network) {
         std::vector<std::string> all;
-        for_each_parameter(network, [&](std::string const& path, auto&) { all.push_back(path); });
+        for (auto const& parameter : list_parameters(network))
+            all.push_back(parameter.path);
         return all;
     };
     using B = Reference<float>;

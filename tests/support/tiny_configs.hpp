@@ -30,10 +30,10 @@ inline constexpr unsigned char tiny_mask[] = {1, 1, 1, 1, 1, 1, 1, 0};
 
 /// Sets every probability of dropout and drop path below `layer`.
 inline constexpr auto drop_everywhere = [](auto& layer) {
-    for_each_setting(layer, [](std::string const& path, auto& value) {
-        if (path.ends_with("dropout") || path.ends_with("probability"))
-            value = static_cast<std::remove_reference_t<decltype(value)>>(0.2);
-    });
+    for (auto const& setting : list_settings(layer)) {
+        if (setting.path().ends_with("dropout") || setting.path().ends_with("probability"))
+            setting.set(0.2);
+    }
 };
 
 } // namespace blip::test

@@ -132,13 +132,13 @@ TEST_CASE("a training state is a safetensors file that says where parameters lie
     CHECK(file.at("step").values<std::int64_t>() == std::vector<std::int64_t>{4});
     auto const layout = nlohmann::json::parse(file.metadata().at("model.layout"));
     std::size_t parameters = 0;
-    for_each_parameter(*training.weights, [&](std::string const& path, auto& parameter) {
-        auto const& place = layout.at(path);
+    for (auto const& parameter : list_parameters(*training.weights)) {
+        auto const& place = layout.at(parameter.path);
         auto const offset = place["offset"].get<std::size_t>();
         CHECK(model[offset] == parameter.data[0]);
         CHECK(place["shape"].size() == parameter.shape.size());
         ++parameters;
-    });
+    }
     CHECK(layout.size() == parameters);
 }
 

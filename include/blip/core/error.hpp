@@ -1,8 +1,12 @@
 #pragma once
 
+#include <initializer_list>
+#include <ostream>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <type_traits>
 
 namespace blip {
 
@@ -62,12 +66,54 @@ public:
     using Error::Error;
 };
 
+namespace detail {
+
+/// One part of a text, whatever its type: what writes them is compiled once, not for every list of
+/// types.
+class JoinPart {
+public:
+    template <class T>
+    explicit JoinPart(T const& part) {
+        static_assert(!std::is_function_v<T>, "join takes no manipulators such as std::hex");
+        using Plain = std::decay_t<T>;
+        if constexpr (std::is_same_v<Plain, char const*> || std::is_same_v<Plain, char*> ||
+                      std::is_same_v<Plain, std::string> ||
+                      std::is_same_v<Plain, std::string_view>) {
+            text_ = part;
+        } else {
+            value_ = &part;
+            write_ = [](std::ostream& out, void const* value) {
+                out << *static_cast<T const*>(value);
+            };
+        }
+    }
+
+    void write(std::ostream& out) const {
+        if (write_)
+            write_(out, value_);
+        else
+            out << text_;
+    }
+
+private:
+    std::string_view text_{};
+    void const* value_ = nullptr;
+    void (*write_)(std::ostream&, void const*) = nullptr;
+};
+
+inline std::string join_parts(std::initializer_list<JoinPart> parts) {
+    std::ostringstream text;
+    for (auto const& part : parts)
+        part.write(text);
+    return text.str();
+}
+
+} // namespace detail
+
 /// The parts written one after another, as `operator<<` writes them.
 template <class... Parts>
 std::string join(Parts const&... parts) {
-    std::ostringstream text;
-    (text << ... << parts);
-    return text.str();
+    return detail::join_parts({detail::JoinPart(parts)...});
 }
 
 } // namespace blip

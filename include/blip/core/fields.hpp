@@ -2,10 +2,12 @@
 
 #include <array>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <blip/core/parameter.hpp>
@@ -82,27 +84,111 @@ constexpr bool lists_all() {
         T::fields());
 }
 
-template <class T, class F>
-void visit(T& member, std::string& path, F& f, std::size_t first = 0) {
-    using Plain = std::remove_const_t<T>;
-    std::size_t const length = path.size();
-    auto enter = [&](std::string_view name, auto& part, std::size_t number) {
-        if (!path.empty() && !name.empty())
-            path += '.';
-        path += name;
-        visit(part, path, f, number);
-        path.resize(length);
-    };
-    if constexpr (is_parameter<Plain> || Setting<Plain>) {
-        f(static_cast<std::string const&>(path), member);
-    } else if constexpr (is_std_array<Plain>::value) {
-        for (std::size_t i = 0; i < member.size(); ++i)
-            enter(std::to_string(first + i), member[i], 0);
-    } else {
-        std::apply(
-            [&](auto... field) { (enter(field.name, member.*field.member, field.first), ...); },
-            Plain::fields());
+/// A parameter within a tree of layers, whatever its type.
+struct ParameterPlace {
+    std::string path;
+    void* data = nullptr;     ///< its member `data`, a pointer to the backend's numbers
+    Layout* layout = nullptr; ///< its member `layout`, that of a product's weight
+    std::span<int const> shape;
+    std::ptrdiff_t size = 0;
+};
+
+/// A setting within a tree of layers.
+struct SettingPlace {
+    std::string path;
+    void* value = nullptr;
+    double (*get)(void const*) = nullptr;
+    void (*set)(void*, double) = nullptr;
+};
+
+/// What a walk over a tree of layers finds, in the order of `fields()`. It knows no type of layer,
+/// so that each type adds a few calls to a program and nothing else.
+class MemberWalk {
+public:
+    std::vector<ParameterPlace> parameters;
+    std::vector<SettingPlace> settings;
+
+    /// Goes down to the member of that name; gives what `leave` takes.
+    [[gnu::noinline]] std::size_t enter(std::string_view name) {
+        std::size_t const length = path_.size();
+        if (!path_.empty() && !name.empty())
+            path_ += '.';
+        path_ += name;
+        return length;
     }
+    std::size_t enter(std::size_t number) { return enter(std::to_string(number)); }
+    void leave(std::size_t length) { path_.resize(length); }
+
+    [[gnu::noinline]] void add(void* data, Layout* layout, std::span<int const> shape,
+                               std::ptrdiff_t size) {
+        parameters.push_back({path_, data, layout, shape, size});
+    }
+
+    template <Setting T>
+    void add(T& value) {
+        settings.push_back(
+            {path_, &value,
+             [](void const* from) { return static_cast<double>(*static_cast<T const*>(from)); },
+             [](void* to, double x) { *static_cast<T*>(to) = static_cast<T>(x); }});
+    }
+
+private:
+    std::string path_;
+};
+
+/// Adds what `member` is made of. `Scalar`: the numbers of all its parameters. `first`: the number
+/// of an array's first entry.
+template <class Scalar, class T>
+void walk(T& member, MemberWalk& found, std::size_t first = 0) {
+    if constexpr (is_parameter<T>) {
+        static_assert(std::is_same_v<typename T::scalar, Scalar>,
+                      "a layer and its parts must be of one backend");
+        if constexpr (is_weight<T>)
+            found.add(&member.data, &member.layout, T::shape, T::size);
+        else
+            found.add(&member.data, nullptr, T::shape, T::size);
+    } else if constexpr (Setting<T>) {
+        found.add(member);
+    } else if constexpr (is_std_array<T>::value) {
+        for (std::size_t i = 0; i < member.size(); ++i) {
+            auto const length = found.enter(first + i);
+            walk<Scalar>(member[i], found);
+            found.leave(length);
+        }
+    } else {
+        auto const enter = [&](auto const& field) {
+            auto const length = found.enter(field.name);
+            walk<Scalar>(member.*field.member, found, field.first);
+            found.leave(length);
+        };
+        std::apply([&](auto const&... field) { (enter(field), ...); }, T::fields());
+    }
+}
+
+/// The walk over all of `layer`. Whoever was given a constant layer must not write to it.
+template <class Layer>
+MemberWalk members_of(Layer& layer) {
+    MemberWalk found;
+    walk<typename Layer::backend::scalar>(const_cast<std::remove_const_t<Layer>&>(layer), found);
+    return found;
+}
+
+template <class T>
+constexpr std::ptrdiff_t parameter_count() {
+    if constexpr (is_parameter<T>)
+        return T::size;
+    else if constexpr (Setting<T>)
+        return 0;
+    else if constexpr (is_std_array<T>::value)
+        return static_cast<std::ptrdiff_t>(std::tuple_size_v<T>) *
+               parameter_count<typename T::value_type>();
+    else
+        return std::apply(
+            [](auto... field) {
+                return (std::ptrdiff_t{0} + ... +
+                        parameter_count<typename decltype(field)::type>());
+            },
+            T::fields());
 }
 
 } // namespace detail
@@ -112,57 +198,51 @@ void visit(T& member, std::string& path, F& f, std::size_t first = 0) {
 template <class T>
 concept lists_every_member = HasFields<T> && detail::lists_all<T>();
 
-/// Calls f(path, parameter) for every parameter of `layer`, in the order of `fields()`. Paths look
-/// like "vision.blocks.3.attention.norm.scale".
-template <class Layer, class F>
-void for_each_parameter(Layer& layer, F f) {
-    auto only_parameters = [&](std::string const& path, auto& member) {
-        if constexpr (is_parameter<std::remove_cvref_t<decltype(member)>>)
-            f(path, member);
-    };
-    std::string path;
-    detail::visit(layer, path, only_parameters);
-}
-
-/// All parameters of `layer`, in the order of `fields()`.
+/// All parameters of `layer`, in the order of `fields()`; `Layer::backend` says of what numbers.
+/// Paths look like "vision.blocks.3.attention.norm.scale".
 template <class Layer>
 auto list_parameters(Layer& layer) {
-    std::vector<NamedParameter<typename Layer::backend>> list;
-    for_each_parameter(layer, [&](std::string const& path, auto& parameter) {
-        using P = std::remove_cvref_t<decltype(parameter)>;
-        auto& entry = list.emplace_back();
-        entry.path = path;
-        entry.data = parameter.data;
-        entry.shape = P::shape;
-        entry.size = P::size;
-        if constexpr (is_weight<P>) {
-            entry.is_weight = true;
-            entry.layout = parameter.layout;
-        }
-    });
+    using B = typename Layer::backend;
+    auto found = detail::members_of(layer);
+    std::vector<NamedParameter<B>> list;
+    list.reserve(found.parameters.size());
+    for (auto& place : found.parameters)
+        list.push_back({std::move(place.path), *static_cast<typename B::scalar**>(place.data),
+                        place.shape, place.size, place.layout != nullptr,
+                        place.layout ? *place.layout : Layout::rows});
     return list;
 }
 
-/// Calls f(path, value) for every setting of `layer` (epsilons, dropout probabilities).
-template <class Layer, class F>
-void for_each_setting(Layer& layer, F f) {
-    auto only_settings = [&](std::string const& path, auto& member) {
-        if constexpr (Setting<std::remove_cvref_t<decltype(member)>>)
-            f(path, member);
-    };
-    std::string path;
-    detail::visit(layer, path, only_settings);
+/// A setting (epsilon, dropout probability) of a layer or of one of its parts; `Writable`: the
+/// layer is not constant.
+template <bool Writable>
+class NamedSetting {
+public:
+    explicit NamedSetting(detail::SettingPlace place) : place_(std::move(place)) {}
+
+    std::string const& path() const { return place_.path; }
+    double value() const { return place_.get(place_.value); }
+    void set(double value) const requires Writable { place_.set(place_.value, value); }
+
+private:
+    detail::SettingPlace place_;
+};
+
+/// All settings of `layer`, in the order of `fields()`; they must not outlive it.
+template <class Layer>
+auto list_settings(Layer& layer) {
+    auto found = detail::members_of(layer);
+    std::vector<NamedSetting<!std::is_const_v<Layer>>> list;
+    list.reserve(found.settings.size());
+    for (auto& place : found.settings)
+        list.emplace_back(std::move(place));
+    return list;
 }
 
 /// How many numbers the parameters of `Layer` hold; shared ones are members once and count once.
 template <lists_every_member Layer>
-std::ptrdiff_t count_parameters() {
-    std::ptrdiff_t count = 0;
-    Layer layer{};
-    for_each_parameter(layer, [&](std::string const&, auto& parameter) {
-        count += std::remove_cvref_t<decltype(parameter)>::size;
-    });
-    return count;
+constexpr std::ptrdiff_t count_parameters() {
+    return detail::parameter_count<Layer>();
 }
 
 } // namespace blip

@@ -2,8 +2,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <string>
-#include <type_traits>
 
 #include <blip/core/fields.hpp>
 
@@ -28,15 +26,17 @@ public:
     /// All parameters 0. With `Layout::panels`, weights of products lie as the backend's products
     /// read them: for inference only. Throws std::bad_alloc or DeviceError.
     explicit Weights(Engine& engine, Layout layout = Layout::rows) : layout_(layout) {
-        for_each_parameter(model_, [&](std::string const&, auto& p) { size_ += room(p, layout); });
+        auto const parameters = detail::members_of(model_).parameters;
+        for (auto const& p : parameters)
+            size_ += room(p, layout);
         memory_ = backend::allocate(static_cast<std::size_t>(size_) * sizeof(scalar));
         scalar* next = static_cast<scalar*>(memory_.data());
-        for_each_parameter(model_, [&](std::string const&, auto& p) {
-            p.data = next;
-            if constexpr (is_weight<std::remove_cvref_t<decltype(p)>>)
-                p.layout = layout;
+        for (auto const& p : parameters) {
+            *static_cast<scalar**>(p.data) = next;
+            if (p.layout)
+                *p.layout = layout;
             next += room(p, layout);
-        });
+        }
         zero(engine);
     }
 
@@ -56,11 +56,9 @@ public:
 
 private:
     /// Every parameter starts on a 64-byte boundary, which vector loads and device copies like.
-    template <class P>
-    static std::ptrdiff_t room(P const&, Layout layout) {
-        std::ptrdiff_t count = P::size;
-        if constexpr (is_weight<P>)
-            count = backend::stored_size({nullptr, P::shape[0], P::shape[1], layout});
+    static std::ptrdiff_t room(detail::ParameterPlace const& p, Layout layout) {
+        std::ptrdiff_t const count =
+            p.layout ? backend::stored_size({nullptr, p.shape[0], p.shape[1], layout}) : p.size;
         std::ptrdiff_t const unit =
             sizeof(scalar) < 64 ? 64 / static_cast<std::ptrdiff_t>(sizeof(scalar)) : 1;
         return (count + unit - 1) / unit * unit;

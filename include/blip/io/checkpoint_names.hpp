@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -224,5 +225,11 @@ std::vector<std::string> tied_names_of(std::string_view name) {
     else
         return tied_names(name);
 }
+
+/// Gives the names of the tensors that a parameter is made of, by its path.
+using TensorNames = std::function<std::vector<std::string>(std::string const&)>;
+
+/// Gives the further names of a tensor, as tied_names_of does.
+using TiedNames = std::vector<std::string> (*)(std::string_view);
 
 } // namespace blip

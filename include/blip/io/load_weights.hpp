@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <functional>
 #include <limits>
 #include <set>
 #include <span>
@@ -240,35 +239,28 @@ void fill_parameter(typename B::Engine& engine, NamedParameter<B> const& paramet
     B::upload(engine, parameter.data, values.data(), parameter.size);
 }
 
-} // namespace detail
-
-/// Reads every parameter of `weights` from `file`. `names(path)` gives the tensors a parameter is
-/// made of. Position tables of another grid are resized. Throws CheckpointError that lists all
-/// missing, misshapen and contradictory tensors, unless `missing` lets the first two pass; tensors
-/// without a place are reported, not refused.
-template <class Model, class Names>
-LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine& engine,
-                        TensorFile const& file, Names const& names,
-                        Missing missing = Missing::is_error) {
-    using B = typename Model::backend;
+/// load_weights, compiled once for all networks.
+template <class B>
+LoadReport load_parameters(std::vector<NamedParameter<B>> const& parameters,
+                           typename B::Engine& engine, TensorFile const& file,
+                           TensorNames const& names, TiedNames tied_to, Missing missing) {
     using Host = std::conditional_t<std::is_same_v<typename B::scalar, float>, float, double>;
     LoadReport report;
-    detail::Problems problems(file);
+    Problems problems(file);
     std::set<std::string_view> taken;
     std::set<std::string> fresh; // parameters that keep their numbers
     bool const strict = missing == Missing::is_error;
 
     // First everything is checked, so that a wrong file costs no time and leaves no half-made
     // model.
-    auto const parameters = list_parameters(*weights);
     for (auto const& parameter : parameters) {
         auto const& path = parameter.path;
         auto const sources = names(path);
         std::vector<std::int64_t> expected(parameter.shape.begin(), parameter.shape.end());
         expected[0] /= static_cast<std::int64_t>(sources.size());
         for (std::string const& name : sources) {
-            auto const tied = tied_names_of<Model>(name);
-            auto const* tensor = detail::find_source(file, name, tied, missing);
+            auto const tied = tied_to(name);
+            auto const* tensor = find_source(file, name, tied, missing);
             if (!tensor) {
                 if (strict)
                     problems.missing(name);
@@ -277,7 +269,7 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
                 continue;
             }
             taken.insert(tensor->name);
-            detail::check_tied(file, *tensor, tied, taken, problems);
+            check_tied(file, *tensor, tied, taken, problems);
             bool const table =
                 path.ends_with("vision.embedding.positions") || path == "embedding.positions";
             auto const rows = table && tensor->shape.size() == 3 ? tensor->shape[1] - 1 : 0;
@@ -285,10 +277,10 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
                 static_cast<std::int64_t>(std::lround(std::sqrt(static_cast<double>(rows))));
             bool const resizable = rows > 0 && grid * grid == rows && expected.size() == 3 &&
                                    tensor->shape[0] == 1 && tensor->shape[2] == expected[2];
-            bool const fits = resizable || detail::fits(tensor->shape, expected);
-            if (!fits && !strict)
+            bool const has_shape = resizable || fits(tensor->shape, expected);
+            if (!has_shape && !strict)
                 fresh.insert(path);
-            else if (!fits)
+            else if (!has_shape)
                 problems.shape(*tensor, expected);
             else if (!is_floating(tensor->type))
                 problems.other(join(tensor->name, " holds ", name_of(tensor->type),
@@ -306,10 +298,10 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
         }
         std::vector<TensorView const*> parts;
         for (std::string const& name : sources)
-            parts.push_back(detail::find_source(file, name, tied_names_of<Model>(name), missing));
-        detail::Values<Host> const values(parts);
+            parts.push_back(find_source(file, name, tied_to(name), missing));
+        Values<Host> const values(parts);
         if (std::ssize(values.get()) == parameter.size) {
-            detail::fill_parameter<B>(engine, parameter, values.get());
+            fill_parameter<B>(engine, parameter, values.get());
         } else { // a table of positions, as was checked
             // The released loader resizes in float32 whatever the model computes in.
             auto const source = parts[0]->template values<float>();
@@ -319,7 +311,7 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
                 static_cast<int>(std::lround(std::sqrt(double(parameter.shape[1] - 1))));
             auto const resized =
                 interpolate_positions<float>(source, grid, new_grid, parameter.shape[2]);
-            detail::fill_parameter<B>(engine, parameter, std::span<float const>(resized));
+            fill_parameter<B>(engine, parameter, std::span<float const>(resized));
             report.interpolated.push_back(parts[0]->name);
         }
         for (auto const* part : parts)
@@ -329,6 +321,20 @@ LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine
         if (!taken.contains(tensor.name) && !tensor.name.ends_with("position_ids"))
             report.extra.push_back(tensor.name);
     return report;
+}
+
+} // namespace detail
+
+/// Reads every parameter of `weights` from `file`. `names(path)` gives the tensors a parameter is
+/// made of. Position tables of another grid are resized. Throws CheckpointError that lists all
+/// missing, misshapen and contradictory tensors, unless `missing` lets the first two pass; tensors
+/// without a place are reported, not refused.
+template <class Model>
+LoadReport load_weights(Weights<Model>& weights, typename Model::backend::Engine& engine,
+                        TensorFile const& file, TensorNames const& names,
+                        Missing missing = Missing::is_error) {
+    return detail::load_parameters<typename Model::backend>(list_parameters(*weights), engine, file,
+                                                            names, tied_names_of<Model>, missing);
 }
 
 /// The same for a published checkpoint, whose naming is recognised.

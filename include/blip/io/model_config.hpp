@@ -238,18 +238,18 @@ inline ModelSizes measure_sizes(TensorFile const& file) {
 /// Puts epsilons, dropout probabilities and the padding id into the layers of a network.
 template <class Network>
 void apply_settings(Network& network, ModelSettings const& settings) {
-    for_each_setting(network, [&settings](std::string const& path, auto& value) {
-        using T = std::remove_cvref_t<decltype(value)>;
+    for (auto const& setting : list_settings(network)) {
+        auto const& path = setting.path();
         bool const vision = path.starts_with("vision.");
         if (path.ends_with("epsilon"))
-            value = static_cast<T>(vision ? settings.vision_epsilon : settings.text_epsilon);
+            setting.set(vision ? settings.vision_epsilon : settings.text_epsilon);
         else if (path.ends_with(".dropout") && !vision)
-            value = static_cast<T>(settings.attention_dropout);
+            setting.set(settings.attention_dropout);
         else if (path.ends_with("dropout.probability"))
-            value = static_cast<T>(settings.hidden_dropout);
+            setting.set(settings.hidden_dropout);
         else if (path.ends_with("padding_id"))
-            value = static_cast<T>(settings.pad_id.value_or(-1));
-    });
+            setting.set(settings.pad_id.value_or(-1));
+    }
 }
 
 } // namespace blip

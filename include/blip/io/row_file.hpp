@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -42,6 +43,13 @@ struct RowLayout {
 
     friend bool operator==(RowLayout const&, RowLayout const&) = default;
 };
+
+/// `RowLayout::model` for people.
+inline std::string model_number(std::uint64_t model) {
+    std::array<char, 16> digits{};
+    auto const end = std::to_chars(digits.data(), digits.data() + digits.size(), model, 16).ptr;
+    return {digits.data(), end};
+}
 
 // The format, version 1, little-endian; checksums are CRC-32.
 //

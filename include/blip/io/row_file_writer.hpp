@@ -237,8 +237,8 @@ private:
     static std::string describe(RowLayout const& layout) {
         constexpr std::string_view kinds[] = {"image vectors", "text vectors", "image states"};
         return join(kinds[static_cast<std::uint32_t>(layout.kind) - 1], " of ", layout.length,
-                    " x ", layout.width, " ", name_of(layout.type), " by model ", std::hex,
-                    layout.model);
+                    " x ", layout.width, " ", name_of(layout.type), " by model ",
+                    model_number(layout.model));
     }
 
     /// Into the place of the commit that does not count any more.

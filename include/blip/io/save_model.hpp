@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -111,20 +112,36 @@ inline std::string vocabulary_text(Vocabulary const& vocabulary) {
     return text;
 }
 
-} // namespace detail
+/// What a folder says of a model, whatever its type.
+struct WrittenModel {
+    Task task;
+    ModelSizes sizes;
+    int projection = 256;
+    std::optional<int> merge_from{}; ///< of pair reasoning
+    std::optional<int> queue{};      ///< of training with momentum
 
-/// Writes a folder that this library loads, and transformers where it has a class for the task:
-/// config.json, model.safetensors, vocab.txt, and the small files beside them. Tensors are named as
-/// in the port where it has the class, as in the authors' release elsewhere; generation_config.json
-/// says what generates by `defaults`; `more` tensors go into the weights file too. Each file
-/// appears whole or not at all. Throws FileError; ArgumentError when a weight is too large for the
-/// type of `options`.
+    /// Whether transformers has a class for it.
+    bool in_port() const { return !port_class(task).empty(); }
+};
+
 template <class Network>
-void save_model(std::filesystem::path const& folder, Weights<Network> const& weights,
-                typename Network::backend::Engine& engine, ModelSettings const& settings,
-                Tokenizer const& tokenizer, Preprocess const& preprocess,
-                GenerationDefaults const& defaults = {}, SaveOptions const& options = {},
-                std::vector<OutputTensor> more = {}) {
+WrittenModel written_model() {
+    using C = typename Network::config;
+    WrittenModel model{.task = Network::task, .sizes = sizes_of<C>()};
+    if constexpr (requires { C::projection; })
+        model.projection = C::projection;
+    if constexpr (requires { C::merge_from; })
+        model.merge_from = C::merge_from;
+    if constexpr (requires { C::queue; })
+        model.queue = C::queue;
+    return model;
+}
+
+/// save_model, compiled once for all networks.
+inline void write_model_folder(std::filesystem::path const& folder, WrittenModel const& model,
+                               std::vector<OutputTensor> tensors, ModelSettings const& settings,
+                               Tokenizer const& tokenizer, Preprocess const& preprocess,
+                               GenerationDefaults const& defaults, SaveOptions const& options) {
     std::error_code failed;
     std::filesystem::create_directories(folder, failed);
     if (failed)
@@ -133,33 +150,21 @@ void save_model(std::filesystem::path const& folder, Weights<Network> const& wei
         write_file(folder / name, json.dump(2) + "\n");
     };
     auto const& ids = tokenizer.vocabulary().special();
-    using C = typename Network::config;
-    auto const sizes = sizes_of<C>();
-    int projection = 256;
-    if constexpr (requires { C::projection; })
-        projection = C::projection;
-    bool const in_port = !detail::port_class(Network::task).empty();
-    auto tensors =
-        published_tensors(weights, engine, in_port ? Naming::hugging_face : Naming::original);
-    std::ranges::move(more, std::back_inserter(tensors));
     write_safetensors(folder / "model.safetensors", std::move(tensors),
                       {.floating_type = options.floating_type});
-    auto config = detail::config_json(sizes, projection, Network::task, settings, ids);
+    auto config = config_json(model.sizes, model.projection, model.task, settings, ids);
     if (options.floating_type)
         config["torch_dtype"] = name_of(*options.floating_type);
-    if constexpr (requires { C::merge_from; })
-        config["blip"]["merge_from_layer"] = C::merge_from;
-    if constexpr (requires { C::queue; })
-        if (!in_port)
-            config["blip"]["queue_size"] = C::queue;
+    if (model.merge_from)
+        config["blip"]["merge_from_layer"] = *model.merge_from;
+    if (model.queue && !model.in_port())
+        config["blip"]["queue_size"] = *model.queue;
     write("config.json", config);
     nlohmann::ordered_json generation = {
         {"bos_token_id", ids.dec}, {"eos_token_id", ids.sep}, {"pad_token_id", ids.pad}};
     generation.update(
-        generation_json(generation_defaults(Network::task, release_of(settings), defaults)));
-    bool const generates =
-        Network::task == Task::captioning || Network::task == Task::question_answering;
-    if (generates)
+        generation_json(generation_defaults(model.task, release_of(settings), defaults)));
+    if (model.task == Task::captioning || model.task == Task::question_answering)
         write("generation_config.json", generation);
     write("preprocessor_config.json",
           {{"image_processor_type", "BlipImageProcessor"},
@@ -172,7 +177,7 @@ void save_model(std::filesystem::path const& folder, Weights<Network> const& wei
            {"resample", 3},
            {"rescale_factor", preprocess.rescale},
            {"size", {{"height", preprocess.size}, {"width", preprocess.size}}}});
-    write_file(folder / "vocab.txt", detail::vocabulary_text(tokenizer.vocabulary()));
+    write_file(folder / "vocab.txt", vocabulary_text(tokenizer.vocabulary()));
     write("tokenizer_config.json", {{"tokenizer_class", "BertTokenizer"},
                                     {"do_lower_case", true},
                                     {"unk_token", "[UNK]"},
@@ -180,7 +185,29 @@ void save_model(std::filesystem::path const& folder, Weights<Network> const& wei
                                     {"pad_token", "[PAD]"},
                                     {"cls_token", "[CLS]"},
                                     {"mask_token", "[MASK]"},
-                                    {"model_max_length", sizes.text.positions}});
+                                    {"model_max_length", model.sizes.text.positions}});
+}
+
+} // namespace detail
+
+/// Writes a folder that this library loads, and transformers where it has a class for the task:
+/// config.json, model.safetensors, vocab.txt, and the small files beside them. Tensors are named as
+/// in the port where it has the class, elsewhere as in the authors' release, tied ones once for
+/// every name, so that models of parts read them too; generation_config.json says what generates by
+/// `defaults`; `more` tensors go into the weights file too. Each file appears whole or not at all.
+/// Throws FileError; ArgumentError when a weight is too large for the type of `options`.
+template <class Network>
+void save_model(std::filesystem::path const& folder, Weights<Network> const& weights,
+                typename Network::backend::Engine& engine, ModelSettings const& settings,
+                Tokenizer const& tokenizer, Preprocess const& preprocess,
+                GenerationDefaults const& defaults = {}, SaveOptions const& options = {},
+                std::vector<OutputTensor> more = {}) {
+    auto const model = detail::written_model<Network>();
+    auto tensors = model.in_port() ? published_tensors(weights, engine, Naming::hugging_face)
+                                   : original_tensors(weights, engine).untied();
+    std::ranges::move(more, std::back_inserter(tensors));
+    detail::write_model_folder(folder, model, std::move(tensors), settings, tokenizer, preprocess,
+                               defaults, options);
 }
 
 } // namespace blip

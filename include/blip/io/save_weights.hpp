@@ -23,6 +23,13 @@
 
 namespace blip {
 
+/// Whether a model that is written to `path` becomes a file of weights, by the path's ending, and
+/// not a folder.
+inline bool is_weights_file(std::filesystem::path const& path) {
+    auto const kind = path.extension();
+    return kind == ".pth" || kind == ".pt" || kind == ".safetensors";
+}
+
 namespace detail {
 
 /// Shape of a parameter of shape `own` in a checkpoint that makes it of `parts` tensors: patch
@@ -39,20 +46,14 @@ inline std::vector<std::int64_t> published_shape(std::span<int const> own, std::
     return shape;
 }
 
-} // namespace detail
-
-/// The parameters of a network as tensors to be written to a file; `names(path)` gives the tensors
-/// that a parameter is made of. Each is brought to the host when its turn comes. `weights` must
-/// outlive the result.
-template <class Network, class Names>
-std::vector<OutputTensor> published_tensors(Weights<Network> const& weights,
-                                            typename Network::backend::Engine& engine,
-                                            Names const& names_of) {
-    using B = typename Network::backend;
+/// published_tensors, compiled once for all networks.
+template <class B>
+std::vector<OutputTensor> parameter_tensors(std::vector<NamedParameter<B>> const& parameters,
+                                            typename B::Engine& engine, TensorNames const& names_of,
+                                            int patch) {
     using Host = std::conditional_t<std::is_same_v<typename B::scalar, double>, double, float>;
-    constexpr int patch = Network::config::vision::patch;
     std::vector<OutputTensor> tensors;
-    for (auto const& parameter : list_parameters(*weights)) {
+    for (auto const& parameter : parameters) {
         auto const names = names_of(parameter.path);
         std::size_t const each = static_cast<std::size_t>(parameter.size) / names.size();
         auto const host = std::make_shared<std::vector<Host>>();
@@ -74,14 +75,27 @@ std::vector<OutputTensor> published_tensors(Weights<Network> const& weights,
                             static_cast<std::ptrdiff_t>(each));
                 return std::as_bytes(std::span<Host const>(*host));
             };
-            tensors.push_back({.name = names[part],
-                               .type = data_type_of<Host>(),
-                               .shape = detail::published_shape(parameter.shape, parameter.path,
-                                                                names.size(), patch),
-                               .bytes = fetch});
+            tensors.push_back(
+                {.name = names[part],
+                 .type = data_type_of<Host>(),
+                 .shape = published_shape(parameter.shape, parameter.path, names.size(), patch),
+                 .bytes = fetch});
         }
     }
     return tensors;
+}
+
+} // namespace detail
+
+/// The parameters of a network as tensors to be written to a file; `names(path)` gives the tensors
+/// that a parameter is made of. Each is brought to the host when its turn comes. `weights` must
+/// outlive the result.
+template <class Network>
+std::vector<OutputTensor> published_tensors(Weights<Network> const& weights,
+                                            typename Network::backend::Engine& engine,
+                                            TensorNames const& names_of) {
+    return detail::parameter_tensors<typename Network::backend>(
+        list_parameters(*weights), engine, names_of, Network::config::vision::patch);
 }
 
 /// The same under their published names.
@@ -150,12 +164,18 @@ struct OriginalTensors {
                                {.floating_type = options.floating_type, .tied = std::move(tied)});
             return;
         }
+        write_safetensors(path, std::move(*this).untied(),
+                          {.floating_type = options.floating_type});
+    }
+
+    /// The tensors with one of its own for every further name.
+    std::vector<OutputTensor> untied() && {
         for (auto const& tie : tied) {
             auto copy = *std::ranges::find(tensors, tie.original, &OutputTensor::name);
             copy.name = tie.name;
             tensors.push_back(std::move(copy));
         }
-        write_safetensors(path, std::move(tensors), {.floating_type = options.floating_type});
+        return std::move(tensors);
     }
 };
 

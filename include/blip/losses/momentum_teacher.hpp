@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include <blip/core/error.hpp>
@@ -14,15 +13,15 @@ namespace blip {
 namespace detail {
 
 /// Where a parameter lies in its flat buffer.
-struct ParameterPlace {
+struct FlatPlace {
     std::string path;
     std::ptrdiff_t first, size;
-    friend bool operator==(ParameterPlace const&, ParameterPlace const&) = default;
+    friend bool operator==(FlatPlace const&, FlatPlace const&) = default;
 };
 
 template <class Network>
-std::vector<ParameterPlace> parameter_places(Weights<Network> const& weights) {
-    std::vector<ParameterPlace> places;
+std::vector<FlatPlace> flat_places(Weights<Network> const& weights) {
+    std::vector<FlatPlace> places;
     for (auto const& parameter : list_parameters(*weights))
         places.push_back({parameter.path, parameter.data - weights.data(), parameter.size});
     return places;
@@ -43,18 +42,17 @@ public:
     /// Starts as a copy of `online`. Throws ArgumentError unless `online` begins with the
     /// teacher's parameters, in rows.
     MomentumTeacher(Engine& engine, Weights<Online> const& online) : weights_(engine) {
-        auto const mine = detail::parameter_places(weights_);
-        auto theirs = detail::parameter_places(online);
+        auto const mine = detail::flat_places(weights_);
+        auto theirs = detail::flat_places(online);
         theirs.resize(std::min(theirs.size(), mine.size()));
         if (mine != theirs || online.layout() != Layout::rows)
             throw ArgumentError("momentum teacher: the trained network must begin with the "
                                 "teacher's parameters, in Layout::rows");
-        for_each_setting(*online, [&](std::string const& path, auto const& value) {
-            for_each_setting(*weights_, [&](std::string const& own, auto& setting) {
-                if (own == path)
-                    setting = static_cast<std::remove_reference_t<decltype(setting)>>(value);
-            });
-        });
+        auto const own = list_settings(*weights_);
+        for (auto const& given : list_settings(*online))
+            for (auto const& setting : own)
+                if (setting.path() == given.path())
+                    setting.set(given.value());
         B::copy(engine, weights_.data(), online.data(), weights_.size());
     }
 

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include <blip/backend/multiply_add.hpp>
+#include <blip/backend/cpu/dot_products.hpp>
 #include <blip/core/error.hpp>
 #include <blip/generate/top_entries.hpp>
 
@@ -40,56 +40,6 @@ struct Neighbour {
 };
 
 namespace detail {
-
-inline constexpr std::size_t dot_lanes = 16;
-
-/// out[c * stride + r] = rows[r] · queries[c]. Every sum runs over the same lanes in the same
-/// order, so its bits depend on nothing but the two vectors.
-template <std::size_t Rows, std::size_t Queries>
-void dot_tile(float const* rows, float const* queries, std::size_t width, float* out,
-              std::size_t stride) {
-    float sums[Rows][Queries][dot_lanes] = {};
-    std::size_t k = 0;
-    for (; k + dot_lanes <= width; k += dot_lanes)
-        for (std::size_t r = 0; r < Rows; ++r)
-            for (std::size_t c = 0; c < Queries; ++c)
-                for (std::size_t lane = 0; lane < dot_lanes; ++lane)
-                    sums[r][c][lane] =
-                        multiply_add(rows[r * width + k + lane], queries[c * width + k + lane],
-                                     sums[r][c][lane]);
-    for (std::size_t r = 0; r < Rows; ++r)
-        for (std::size_t c = 0; c < Queries; ++c) {
-            auto& lanes = sums[r][c];
-            for (std::size_t lane = 0; k + lane < width; ++lane)
-                lanes[lane] = multiply_add(rows[r * width + k + lane],
-                                           queries[c * width + k + lane], lanes[lane]);
-            for (std::size_t half = dot_lanes / 2; half > 0; half /= 2)
-                for (std::size_t lane = 0; lane < half; ++lane)
-                    lanes[lane] += lanes[lane + half];
-            out[c * stride + r] = lanes[0];
-        }
-}
-
-template <std::size_t Queries>
-void dot_rows(float const* rows, std::size_t count, float const* queries, std::size_t width,
-              float* out, std::size_t stride) {
-    std::size_t r = 0;
-    for (; r + 4 <= count; r += 4)
-        dot_tile<4, Queries>(rows + r * width, queries, width, out + r, stride);
-    for (; r < count; ++r)
-        dot_tile<1, Queries>(rows + r * width, queries, width, out + r, stride);
-}
-
-/// out[q * stride + r] = rows[r] · queries[q].
-inline void dot_products(float const* rows, std::size_t count, std::span<float const> queries,
-                         std::size_t width, float* out, std::size_t stride) {
-    std::size_t const total = queries.size() / width;
-    std::size_t q = 0;
-    for (; q + 4 <= total; q += 4)
-        dot_rows<4>(rows, count, queries.data() + q * width, width, out + q * stride, stride);
-    for (; q < total; ++q)
-        dot_rows<1>(rows, count, queries.data() + q * width, width, out + q * stride, stride);
-}
 
 /// Calls function(0) .. function(threads - 1) on as many threads, the caller's included.
 template <class Function>
@@ -157,8 +107,7 @@ inline std::vector<std::vector<Neighbour>> exact_search(std::span<VectorBlock co
             for (std::size_t i = pieces.size() * part / threads;
                  i < pieces.size() * (part + 1) / threads; ++i) {
                 auto const& piece = pieces[i];
-                detail::dot_products(piece.data, piece.rows, group, width, products.data(),
-                                     most_rows);
+                cpu::dot_products(piece.data, piece.rows, group, width, products.data(), most_rows);
                 for (std::size_t q = 0; q < some; ++q) {
                     std::span const mine(products.data() + q * most_rows, piece.rows);
                     // A row that holds infinity, of a damaged file, is near to nothing.

@@ -12,6 +12,7 @@
 
 #include <blip/generate/beam.hpp>
 #include <blip/generate/greedy.hpp>
+#include <blip/generate/next_scores.hpp>
 #include <blip/generate/sample.hpp>
 #include <blip/io/model_folder.hpp>
 #include <blip/models/prompts.hpp>
@@ -71,6 +72,78 @@ SearchRules search_rules(Options const& o, SearchDefaults const& defaults) {
     return r;
 }
 
+namespace detail {
+
+/// How prompts are continued, with everything filled in that decides about the room it takes.
+struct SearchPlan {
+    SearchRules rules;
+    bool draws;
+    int beams;
+    int results;
+
+    /// Most tokens that are alive at a time. No sequence outgrows `positions`, whatever length is
+    /// asked for.
+    int most_tokens(PromptBatch const& prompts, int positions) const {
+        std::size_t tokens = 0;
+        for (auto const& ids : prompts.ids) {
+            auto const limit =
+                rules.max_length
+                    ? static_cast<std::size_t>(std::max(0, *rules.max_length))
+                    : ids.size() + static_cast<std::size_t>(std::max(0, *rules.max_new_tokens));
+            tokens += std::min(std::max(limit, ids.size()), static_cast<std::size_t>(positions));
+        }
+        auto const rows = static_cast<std::size_t>(std::max(1, draws ? results : beams));
+        if (rows > static_cast<std::size_t>(std::numeric_limits<int>::max()) / tokens)
+            throw ArgumentError(join("generation: ", rows, " sequences an item of ", tokens,
+                                     " tokens in all are more than can be kept"));
+        return static_cast<int>(tokens * rows);
+    }
+};
+
+template <class Options>
+SearchPlan plan_search(Options const& o, SearchDefaults const& defaults) {
+    return {search_rules(o, defaults), draws_texts(o, defaults.usual),
+            o.beams.value_or(defaults.usual.beams.value_or(1)), o.results};
+}
+
+/// Sampling, greedy or beam search.
+template <class T, class Options>
+std::vector<std::vector<Hypothesis>>
+search_prompts(AnyNextScores<T> next, std::span<std::vector<int> const> ids, SearchPlan const& plan,
+               Options const& o, SearchDefaults const& defaults,
+               std::vector<std::uint64_t> item_numbers) {
+    auto const& usual = defaults.usual;
+    if (plan.draws)
+        return sample(
+            next, ids,
+            {.rules = plan.rules,
+             .count = plan.results,
+             .temperature = o.temperature.value_or(usual.temperature.value_or(1)),
+             .top_k = o.top_k.value_or(usual.top_k.value_or(50)),
+             .top_p = o.top_p.value_or(usual.top_p.value_or(defaults.authors() ? 0.9 : 1)),
+             .seed = o.seed,
+             .item_numbers = std::move(item_numbers),
+             .watch = o.watch});
+    if (plan.beams == 1 && plan.results == 1) {
+        std::vector<std::vector<Hypothesis>> found;
+        for (auto& hypothesis : greedy(next, ids, {.rules = plan.rules, .watch = o.watch}))
+            found.push_back({std::move(hypothesis)});
+        return found;
+    }
+    return beam_search(
+        next, ids,
+        {.rules = plan.rules,
+         .beams = plan.beams,
+         .results = plan.results,
+         .length_penalty = o.length_penalty.value_or(usual.length_penalty.value_or(1)),
+         .early_stopping =
+             o.early_stopping.value_or(usual.early_stopping.value_or(EarlyStopping::off)),
+         .rule = defaults.authors() ? BeamRule::salesforce : BeamRule::hugging_face,
+         .watch = o.watch});
+}
+
+} // namespace detail
+
 /// Continues every prompt while the decoder looks at the states of the prompt's item, by sampling,
 /// greedy or beam search as `o` asks. `state_mask` as in DecoderSession; `item_numbers` is what
 /// sampling knows the items by. Returns [items][results], best first. Throws ArgumentError for
@@ -81,53 +154,12 @@ search_texts(TextDecoder<C, B> const& decoder, Tokens<C::encoder_width, B> state
              std::span<unsigned char const> state_mask, PromptBatch const& prompts,
              Options const& o, SearchDefaults const& defaults,
              std::vector<std::uint64_t> item_numbers, Context<B>& ctx) {
-    auto const limits = search_rules(o, defaults);
-    auto const& usual = defaults.usual;
-    bool const draws = draws_texts(o, usual);
-    int const beams = o.beams.value_or(usual.beams.value_or(1));
-    // No sequence outgrows the position table, whatever length is asked for.
-    std::size_t tokens = 0;
-    for (auto const& ids : prompts.ids) {
-        auto const limit =
-            limits.max_length
-                ? static_cast<std::size_t>(std::max(0, *limits.max_length))
-                : ids.size() + static_cast<std::size_t>(std::max(0, *limits.max_new_tokens));
-        tokens += std::min<std::size_t>(std::max(limit, ids.size()), C::positions);
-    }
-    auto const rows = static_cast<std::size_t>(std::max(1, draws ? o.results : beams));
-    if (rows > static_cast<std::size_t>(std::numeric_limits<int>::max()) / tokens)
-        throw ArgumentError(join("generation: ", rows, " sequences an item of ", tokens,
-                                 " tokens in all are more than can be kept"));
-    DecoderSession<C, B> session(decoder, states, prompts.prompts, static_cast<int>(tokens * rows),
-                                 ctx, state_mask);
-    std::span<std::vector<int> const> const ids(prompts.ids);
-    if (draws)
-        return sample(
-            session, ids,
-            {.rules = limits,
-             .count = o.results,
-             .temperature = o.temperature.value_or(usual.temperature.value_or(1)),
-             .top_k = o.top_k.value_or(usual.top_k.value_or(50)),
-             .top_p = o.top_p.value_or(usual.top_p.value_or(defaults.authors() ? 0.9 : 1)),
-             .seed = o.seed,
-             .item_numbers = std::move(item_numbers),
-             .watch = o.watch});
-    if (beams == 1 && o.results == 1) {
-        std::vector<std::vector<Hypothesis>> found;
-        for (auto& hypothesis : greedy(session, ids, {.rules = limits, .watch = o.watch}))
-            found.push_back({std::move(hypothesis)});
-        return found;
-    }
-    return beam_search(
-        session, ids,
-        {.rules = limits,
-         .beams = beams,
-         .results = o.results,
-         .length_penalty = o.length_penalty.value_or(usual.length_penalty.value_or(1)),
-         .early_stopping =
-             o.early_stopping.value_or(usual.early_stopping.value_or(EarlyStopping::off)),
-         .rule = defaults.authors() ? BeamRule::salesforce : BeamRule::hugging_face,
-         .watch = o.watch});
+    auto const plan = detail::plan_search(o, defaults);
+    DecoderSession<C, B> session(decoder, states, prompts.prompts,
+                                 plan.most_tokens(prompts, C::positions), ctx, state_mask);
+    return detail::search_prompts(AnyNextScores<typename DecoderSession<C, B>::scalar>(session),
+                                  std::span<std::vector<int> const>(prompts.ids), plan, o, defaults,
+                                  std::move(item_numbers));
 }
 
 /// `found` as texts, without the words of the first `skipped` ids. Of `cut`, where it is not empty,

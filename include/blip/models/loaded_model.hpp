@@ -37,6 +37,42 @@ struct LoadOptions {
     std::optional<std::uint64_t> fresh_seed{};
 };
 
+namespace detail {
+
+/// Throws CheckpointError when `file` has nothing of one of the networks that `parameters` are of:
+/// fine-tuning may start heads, merging layers and cross-attention afresh, but a whole text network
+/// that starts so is another checkpoint taken for the one that was meant.
+template <class B>
+void require_networks(std::vector<NamedParameter<B>> const& parameters, TensorFile const& file,
+                      TiedNames tied_to, Task task) {
+    Naming const naming = detect_naming(file);
+    std::map<std::string, bool> found;
+    for (auto const& parameter : parameters) {
+        auto const& path = parameter.path;
+        auto const network = path.substr(0, path.find('.'));
+        if (network != "vision" && network != "encoder" && network != "decoder")
+            continue;
+        for (auto const& name : checkpoint_names(path, naming)) {
+            bool const may_be_fresh = name.find("crossattention") != name.npos ||
+                                      name.find(".cls.") != name.npos ||
+                                      name.find("merge") != name.npos;
+            if (!may_be_fresh && !found[network])
+                found[network] =
+                    find_source(file, name, tied_to(name), Missing::stays_fresh) != nullptr;
+        }
+    }
+    for (auto const& [network, any] : found)
+        if (!any)
+            throw CheckpointError(
+                join(file.path().string(), ": this is a checkpoint for ",
+                     describe(detect_task(file)).words, " without a ",
+                     network == "vision" ? "picture encoder" : join("text ", network), ", which ",
+                     describe(task).reader,
+                     " needs and does not start afresh; choose a checkpoint that has one"));
+}
+
+} // namespace detail
+
 /// What every model type is made of: weights with all that a checkpoint says beside them. Its
 /// owners never write to it, so any number of threads may call one model; `workspaces` gives each
 /// call its own memory.
@@ -79,7 +115,8 @@ public:
                                    difference, " in this program's configuration"));
         Weights<Network> weights(options.engine, options.layout);
         if (options.fresh_seed) {
-            require_networks(weights, folder.weights);
+            detail::require_networks(list_parameters(*weights), folder.weights,
+                                     tied_names_of<Network>, Network::task);
             initialize(weights, options.engine, *options.fresh_seed);
         }
         auto report = load_weights(weights, options.engine, folder.weights,
@@ -102,36 +139,6 @@ public:
         model->report = std::move(report);
         model->generation = folder.generation;
         return model;
-    }
-
-    /// Throws CheckpointError when `file` has nothing of one of the networks that `weights` is made
-    /// of: fine-tuning may start heads, merging layers and cross-attention afresh, but a whole text
-    /// network that starts so is another checkpoint taken for the one that was meant.
-    static void require_networks(Weights<Network> const& weights, TensorFile const& file) {
-        Naming const naming = detect_naming(file);
-        std::map<std::string, bool> found;
-        for (auto const& parameter : list_parameters(*weights)) {
-            auto const& path = parameter.path;
-            auto const network = path.substr(0, path.find('.'));
-            if (network != "vision" && network != "encoder" && network != "decoder")
-                continue;
-            for (auto const& name : checkpoint_names(path, naming)) {
-                bool const may_be_fresh = name.find("crossattention") != name.npos ||
-                                          name.find(".cls.") != name.npos ||
-                                          name.find("merge") != name.npos;
-                if (!may_be_fresh && !found[network])
-                    found[network] = detail::find_source(file, name, tied_names_of<Network>(name),
-                                                         Missing::stays_fresh) != nullptr;
-            }
-        }
-        for (auto const& [network, any] : found)
-            if (!any)
-                throw CheckpointError(
-                    join(file.path().string(), ": this is a checkpoint for ",
-                         describe(detect_task(file)).words, " without a ",
-                         network == "vision" ? "picture encoder" : join("text ", network),
-                         ", which ", describe(Network::task).reader,
-                         " needs and does not start afresh; choose a checkpoint that has one"));
     }
 
     /// Writes a folder that `load` reads, and transformers where it has a class for the task; the

@@ -53,11 +53,11 @@ public:
     /// Writes everything but the optimizer's state as the authors' release does, trained and
     /// momentum networks, queues, pointer and temperature under their names: to a .pth file (or
     /// .safetensors) that the release reads too, or to a folder with configuration and vocabulary,
-    /// which sizes that were never published need. Throws FileError.
+    /// which sizes that were never published need. What is tied is in it once for every name, so
+    /// that types for a part, as Captioner, read it too. Throws FileError.
     void save(std::filesystem::path const& path, SaveOptions const& options = {}) const {
         Momentum momentum(*state_, this->shared()->engine);
-        auto const kind = path.extension();
-        if (kind != ".pth" && kind != ".pt" && kind != ".safetensors") {
+        if (!is_weights_file(path)) {
             this->shared()->save(path, options, std::move(momentum.tensors));
             return;
         }

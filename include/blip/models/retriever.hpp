@@ -277,8 +277,9 @@ private:
 
     void require_own(RowLayout const& layout, std::string const& file) const {
         if (layout.model != fingerprint_)
-            throw CheckpointError(join(file, ": was made by another model (", std::hex,
-                                       layout.model, ", this one is ", fingerprint_,
+            throw CheckpointError(join(file, ": was made by another model (",
+                                       model_number(layout.model), ", this one is ",
+                                       model_number(fingerprint_),
                                        "); their numbers cannot be compared: load that model, or "
                                        "index the collection again"));
     }

@@ -7,7 +7,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 #include <blip/core/random.hpp>
@@ -15,6 +14,14 @@
 #include <blip/io/load_weights.hpp>
 
 namespace blip {
+
+/// How widely untrained weights are spread. The defaults are the authors', made for widths of 768
+/// and more; small networks that are trained from scratch learn sooner with more, and learn where
+/// things are at all only if positions are not drowned by what a patch shows.
+struct Initialization {
+    double deviation = 0.02; ///< of products and tables
+    double positions = 0.02; ///< of the picture network's position table
+};
 
 namespace detail {
 
@@ -45,30 +52,18 @@ inline bool keeps_default_initialization(std::string_view path) {
     return false;
 }
 
-} // namespace detail
-
-/// How widely untrained weights are spread. The defaults are the authors', made for widths of 768
-/// and more; small networks that are trained from scratch learn sooner with more, and learn where
-/// things are at all only if positions are not drowned by what a patch shows.
-struct Initialization {
-    double deviation = 0.02; ///< of products and tables
-    double positions = 0.02; ///< of the picture network's position table
-};
-
-/// Weights as the authors' release has them before training: normal around 0, norms 1 and 0, biases
-/// 0, temperature 0.07, and PyTorch's default for patch projection and heads. A parameter's numbers
-/// are a function of `seed` and its place in the tree alone.
-template <class Network>
-void initialize(Weights<Network>& weights, typename Network::backend::Engine& engine,
-                std::uint64_t seed, Initialization const& how = {}) {
-    using B = typename Network::backend;
+/// initialize, compiled once for all networks.
+template <class B>
+void initialize_parameters(std::vector<NamedParameter<B>> const& parameters,
+                           typename B::Engine& engine, std::uint64_t seed,
+                           Initialization const& how) {
     std::vector<float> values;
     std::uint64_t number = 0;
     auto const is_place = [](std::string_view path) {
         return path.find("vision.") != path.npos && path.ends_with("positions");
     };
     double inputs = 1; // of the layer whose weight came last; its bias follows
-    for (auto const& parameter : list_parameters(*weights)) {
+    for (auto const& parameter : parameters) {
         auto const& path = parameter.path;
         values.assign(static_cast<std::size_t>(parameter.size),
                       path.ends_with("scale") ? 1.0f : 0.0f);
@@ -79,12 +74,24 @@ void initialize(Weights<Network>& weights, typename Network::backend::Engine& en
             path.ends_with("scale") || path.ends_with("shift") || path.ends_with("bias");
         if (path.ends_with("temperature"))
             values.assign(values.size(), 0.07f);
-        else if (detail::keeps_default_initialization(path))
-            detail::fill_uniform(values, 1 / std::sqrt(inputs), key);
+        else if (keeps_default_initialization(path))
+            fill_uniform(values, 1 / std::sqrt(inputs), key);
         else if (!constant)
-            detail::fill_normal(values, is_place(path) ? how.positions : how.deviation, key);
-        detail::fill_parameter<B>(engine, parameter, std::span<float const>(values));
+            fill_normal(values, is_place(path) ? how.positions : how.deviation, key);
+        fill_parameter<B>(engine, parameter, std::span<float const>(values));
     }
+}
+
+} // namespace detail
+
+/// Weights as the authors' release has them before training: normal around 0, norms 1 and 0, biases
+/// 0, temperature 0.07, and PyTorch's default for patch projection and heads. A parameter's numbers
+/// are a function of `seed` and its place in the tree alone.
+template <class Network>
+void initialize(Weights<Network>& weights, typename Network::backend::Engine& engine,
+                std::uint64_t seed, Initialization const& how = {}) {
+    detail::initialize_parameters<typename Network::backend>(list_parameters(*weights), engine,
+                                                             seed, how);
 }
 
 } // namespace blip

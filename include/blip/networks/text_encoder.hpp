@@ -6,6 +6,7 @@
 #include <blip/compose/stack.hpp>
 #include <blip/config/concepts.hpp>
 #include <blip/layers/cross_attention.hpp>
+#include <blip/layers/first_token.hpp>
 #include <blip/layers/mlp.hpp>
 #include <blip/layers/self_attention.hpp>
 #include <blip/layers/text_embedding.hpp>

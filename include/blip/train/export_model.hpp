@@ -7,12 +7,6 @@
 
 namespace blip {
 
-/// Whether `export_model` writes a file of weights to `path`, by its ending, and not a folder.
-inline bool is_weights_file(std::filesystem::path const& path) {
-    auto const kind = path.extension();
-    return kind == ".pth" || kind == ".pt" || kind == ".safetensors";
-}
-
 /// Writes a model, `*objective.shared()` for one, for others to use. What, is said by the end of
 /// `path`:
 /// - ".pth" or ".pt": a file for torch.load, with the names of the authors' release;

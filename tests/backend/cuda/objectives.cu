@@ -38,10 +38,9 @@ void append(typename B::Engine& engine, typename B::scalar const* data, std::ptr
 template <class Model>
 void append_all(typename Model::backend::Engine& engine, Weights<Model> const& weights,
                 std::vector<double>& numbers) {
-    for_each_parameter(*weights, [&](std::string const&, auto& p) {
-        append<typename Model::backend>(engine, p.data, std::remove_cvref_t<decltype(p)>::size,
-                                        numbers);
-    });
+    for (auto const& p : list_parameters(*weights)) {
+        append<typename Model::backend>(engine, p.data, p.size, numbers);
+    }
 }
 
 /// Losses and gradients of a step, weights, momentum weights and queue after it.
@@ -51,18 +50,17 @@ std::vector<double> results() {
     typename B::Engine engine;
     Weights<Network> weights(engine);
     std::uint64_t number = 0;
-    for_each_parameter(*weights, [&](std::string const& path, auto& p) {
-        using P = std::remove_cvref_t<decltype(p)>;
-        std::vector<float> values(static_cast<std::size_t>(P::size));
+    for (auto const& p : list_parameters(*weights)) {
+        std::vector<float> values(static_cast<std::size_t>(p.size));
         for (std::size_t i = 0; i < values.size(); ++i) {
             double const u = random_uniform({7, number}, i) - 0.5;
-            values[i] = static_cast<float>(path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
+            values[i] = static_cast<float>(p.path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
         }
-        if (path == "temperature")
+        if (p.path == "temperature")
             values[0] = 0.07f;
         ++number;
-        B::upload(engine, p.data, static_cast<float const*>(values.data()), P::size);
-    });
+        B::upload(engine, p.data, static_cast<float const*>(values.data()), p.size);
+    }
     MomentumState<Network> state(engine, weights, {3, 0});
     Weights<typename Network::Grad> gradient(engine);
     AdamW<Network> optimizer(engine);

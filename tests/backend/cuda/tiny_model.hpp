@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <exception>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -36,16 +35,15 @@ inline Pixels noise_of(std::size_t count, std::size_t side) {
 template <class Network>
 void fill_with_noise(Weights<Network>& weights, typename Network::backend::Engine& engine) {
     std::uint64_t number = 0;
-    for_each_parameter(*weights, [&](std::string const& path, auto& p) {
-        using P = std::remove_cvref_t<decltype(p)>;
-        std::vector<float> values(static_cast<std::size_t>(P::size));
+    for (auto const& p : list_parameters(*weights)) {
+        std::vector<float> values(static_cast<std::size_t>(p.size));
         for (std::size_t i = 0; i < values.size(); ++i) {
             double const u = random_uniform({7, number}, i) - 0.5;
-            values[i] = static_cast<float>(path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
+            values[i] = static_cast<float>(p.path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
         }
         ++number;
-        Network::backend::upload(engine, p.data, static_cast<float const*>(values.data()), P::size);
-    });
+        Network::backend::upload(engine, p.data, static_cast<float const*>(values.data()), p.size);
+    }
 }
 
 /// A model type of random weights, the same on every backend.
@@ -61,12 +59,12 @@ template <class Grad>
 void append_gradient(std::vector<double>& numbers, Weights<Grad> const& gradient,
                      typename Grad::backend::Engine& engine) {
     using B = typename Grad::backend;
-    for_each_parameter(*gradient, [&](std::string const&, auto& p) {
-        std::vector<double> part(static_cast<std::size_t>(std::remove_cvref_t<decltype(p)>::size));
+    for (auto const& p : list_parameters(*gradient)) {
+        std::vector<double> part(static_cast<std::size_t>(p.size));
         B::download(engine, part.data(), static_cast<typename B::scalar const*>(p.data),
                     std::ssize(part));
         numbers.insert(numbers.end(), part.begin(), part.end());
-    });
+    }
 }
 
 /// Numbers that are compared against the largest of them, and ids that must be equal.

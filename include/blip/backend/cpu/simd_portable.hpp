@@ -82,7 +82,7 @@ BLIP_CPU_INLINE Floats operator/(Floats const& a, Floats const& b) {
 /// a b + c; rounded once only where the processor has such an instruction, because the library
 /// function that imitates it is a hundred times slower.
 BLIP_CPU_INLINE Floats fma(Floats const& a, Floats const& b, Floats const& c) {
-#ifdef __FP_FAST_FMAF
+#if defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA)
     return detail::each(
         [&](std::size_t i) { return __builtin_fmaf(a.value[i], b.value[i], c.value[i]); });
 #else

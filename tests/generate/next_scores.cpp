@@ -1,0 +1,54 @@
+#include <blip/generate/beam.hpp>
+#include <blip/generate/greedy.hpp>
+#include <blip/generate/next_scores.hpp>
+#include <blip/generate/sample.hpp>
+
+#include <cstddef>
+#include <vector>
+
+#include "generate/hashed_scores.hpp"
+#include "support/catch.hpp"
+
+using namespace blip;
+using namespace blip::test;
+
+namespace {
+
+bool same(Hypothesis const& a, Hypothesis const& b) {
+    return a.ids == b.ids && a.token_log_probabilities == b.token_log_probabilities &&
+           a.score == b.score && a.finished == b.finished;
+}
+
+bool same(std::vector<std::vector<Hypothesis>> const& a,
+          std::vector<std::vector<Hypothesis>> const& b) {
+    bool equal = a.size() == b.size();
+    for (std::size_t i = 0; equal && i < a.size(); ++i) {
+        equal = a[i].size() == b[i].size();
+        for (std::size_t j = 0; equal && j < a[i].size(); ++j)
+            equal = same(a[i][j], b[i][j]);
+    }
+    return equal;
+}
+
+} // namespace
+
+TEMPLATE_TEST_CASE("a search over any model's scores is the search over the model", "", float,
+                   double) {
+    HashedLanguage const language{.vocabulary = 30, .seed = 3, .end = 2, .slope = 0.1};
+    std::vector<std::vector<int>> const prompts{{1}, {1, 5, 6}};
+    SearchRules const rules{.end = 2, .max_new_tokens = 9};
+    auto const both = [&](auto const& search) {
+        auto own = row_scores<TestType>(language, prompts);
+        auto wrapped = row_scores<TestType>(language, prompts);
+        AnyNextScores<TestType> any(wrapped);
+        CHECK(any.vocabulary() == own.vocabulary());
+        CHECK(same(search(own), search(any)));
+    };
+    both([&](auto& next) {
+        return beam_search(next, prompts, {.rules = rules, .beams = 3, .results = 2});
+    });
+    both([&](auto& next) { return sample(next, prompts, {.rules = rules, .count = 2}); });
+    both([&](auto& next) {
+        return std::vector<std::vector<Hypothesis>>{greedy(next, prompts, {.rules = rules})};
+    });
+}
