@@ -3,7 +3,8 @@
 
 # What the library and its programs need, and what the tests need besides.
 BLIP_BUILD_PACKAGES="g++ cmake ninja-build pkg-config libeigen3-dev xtl-dev libxtensor-dev nlohmann-json3-dev \
-libutf8proc-dev libjpeg-dev libpng-dev zlib1g-dev libwebp-dev libfaiss-dev libcli11-dev"
+libutf8proc-dev libjpeg-dev libpng-dev zlib1g-dev libwebp-dev libfaiss-dev libopenblas0-pthread \
+libcli11-dev"
 BLIP_TEST_PACKAGES="catch2 libbenchmark-dev clang libclang-rt-dev"
 
 install_dependencies() {
