@@ -146,12 +146,6 @@ void check_log_probabilities(HashedLanguage const& language, Hypothesis const& h
     CHECK(hypothesis.log_probability == Approx(sum).epsilon(tolerance).margin(tolerance));
 }
 
-bool same(Hypothesis const& a, Hypothesis const& b) {
-    return a.ids == b.ids && a.prompt_length == b.prompt_length &&
-           a.token_log_probabilities == b.token_log_probabilities &&
-           a.log_probability == b.log_probability && a.score == b.score && a.finished == b.finished;
-}
-
 template <class T>
 std::vector<std::vector<Hypothesis>> search(HashedLanguage const& language,
                                             std::vector<std::vector<int>> const& prompts,

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <blip/generate/hypothesis.hpp>
+
 namespace blip::test {
 
 /// A language whose next-token logits are a fixed hash of all ids so far, plus `slope` per id for
@@ -91,6 +93,13 @@ private:
 template <class T, class Language>
 RowScores<T, Language> row_scores(Language language, std::vector<std::vector<int>> prompts) {
     return {std::move(language), std::move(prompts)};
+}
+
+/// Equal in every member, to the bit.
+inline bool same(Hypothesis const& a, Hypothesis const& b) {
+    return a.ids == b.ids && a.prompt_length == b.prompt_length &&
+           a.token_log_probabilities == b.token_log_probabilities &&
+           a.log_probability == b.log_probability && a.score == b.score && a.finished == b.finished;
 }
 
 } // namespace blip::test

@@ -3,7 +3,7 @@
 #include <blip/generate/next_scores.hpp>
 #include <blip/generate/sample.hpp>
 
-#include <cstddef>
+#include <algorithm>
 #include <vector>
 
 #include "generate/hashed_scores.hpp"
@@ -14,20 +14,12 @@ using namespace blip::test;
 
 namespace {
 
-bool same(Hypothesis const& a, Hypothesis const& b) {
-    return a.ids == b.ids && a.token_log_probabilities == b.token_log_probabilities &&
-           a.score == b.score && a.finished == b.finished;
-}
-
-bool same(std::vector<std::vector<Hypothesis>> const& a,
-          std::vector<std::vector<Hypothesis>> const& b) {
-    bool equal = a.size() == b.size();
-    for (std::size_t i = 0; equal && i < a.size(); ++i) {
-        equal = a[i].size() == b[i].size();
-        for (std::size_t j = 0; equal && j < a[i].size(); ++j)
-            equal = same(a[i][j], b[i][j]);
-    }
-    return equal;
+bool all_same(std::vector<std::vector<Hypothesis>> const& a,
+              std::vector<std::vector<Hypothesis>> const& b) {
+    return std::ranges::equal(a, b, [](auto const& mine, auto const& theirs) {
+        return std::ranges::equal(
+            mine, theirs, [](auto const& x, auto const& y) { return blip::test::same(x, y); });
+    });
 }
 
 } // namespace
@@ -42,7 +34,7 @@ TEMPLATE_TEST_CASE("a search over any model's scores is the search over the mode
         auto wrapped = row_scores<TestType>(language, prompts);
         AnyNextScores<TestType> any(wrapped);
         CHECK(any.vocabulary() == own.vocabulary());
-        CHECK(same(search(own), search(any)));
+        CHECK(all_same(search(own), search(any)));
     };
     both([&](auto& next) {
         return beam_search(next, prompts, {.rules = rules, .beams = 3, .results = 2});

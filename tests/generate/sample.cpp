@@ -24,11 +24,6 @@ std::vector<std::vector<Hypothesis>> draw(HashedLanguage const& language,
     return sample(scores, prompts, options);
 }
 
-bool same(Hypothesis const& a, Hypothesis const& b) {
-    return a.ids == b.ids && a.token_log_probabilities == b.token_log_probabilities &&
-           a.log_probability == b.log_probability && a.finished == b.finished;
-}
-
 } // namespace
 
 TEST_CASE("a draw is the inverse of the cumulative distribution") {

@@ -2,13 +2,13 @@
 
 #include <string>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/layers/unit_rows.hpp>
 #include <blip/losses/contrastive.hpp>
 #include <blip/losses/feature_queue.hpp>
+#include <blip/model/golden_shapes.hpp>
 #include <support/check_layer.hpp>
 #include <support/network.hpp>
 
@@ -152,9 +152,6 @@ void check_golden(std::string const& name, nlohmann::json const& json, double to
     compare("grad_temp", gradient->temperature.data, 1);
 }
 
-/// Width of the fixtures, which the type wants at compile time.
-constexpr int golden_width = 6;
-
 } // namespace
 
 TEST_CASE("the share of the soft targets rises in a straight line and stays") {
@@ -176,16 +173,17 @@ TEST_CASE("the contrastive loss's gradient is its derivative, the temperature's 
 }
 
 TEST_CASE("the contrastive loss agrees with the authors' formulas", "[golden]") {
+    constexpr int width_of_cases = test::golden_losses_width;
     auto const json = test::golden_json("losses");
     REQUIRE(test::GoldenTensors("losses", "inputs.safetensors")["raw_image"].shape[1] ==
-            golden_width);
+            width_of_cases);
     int cases = 0;
     for (auto const& [name, values] : json.items()) {
         if (!values.is_object() || !values.contains("positives"))
             continue;
         ++cases;
-        check_golden<golden_width, Reference<double>>(name, values, 1e-10);
-        check_golden<golden_width, Cpu<float>>(name, values, 1e-4);
+        check_golden<width_of_cases, Reference<double>>(name, values, 1e-10);
+        check_golden<width_of_cases, Cpu<float>>(name, values, 1e-4);
     }
     CHECK(cases > 0);
 }

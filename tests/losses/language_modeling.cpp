@@ -2,10 +2,10 @@
 
 #include <cmath>
 #include <string>
-#include <utility>
 
 #include <blip/backend/reference/reference.hpp>
 #include <blip/losses/language_modeling.hpp>
+#include <blip/model/golden_shapes.hpp>
 #include <support/golden.hpp>
 #include <support/random_weights.hpp>
 
@@ -36,19 +36,17 @@ Outcome loss(std::vector<double> logits, std::vector<int> const& labels, int bat
         criterion.total(cache, ctx), criterion.per_item(cache, ctx), {d.data, d.data + d.size()}};
 }
 
-/// Vocabulary of the fixtures, which the type wants at compile time.
-constexpr int golden_vocabulary = 50;
-
+template <int Vocabulary>
 void check_golden(std::string const& folder, SmoothingRule rule) {
     test::GoldenTensors const inputs(folder, "inputs.safetensors");
     test::GoldenTensors const expected(folder, "expected.safetensors");
     auto const logits = inputs["lm_logits"];
-    REQUIRE(logits.shape[2] == golden_vocabulary);
+    REQUIRE(logits.shape[2] == Vocabulary);
     auto const wide = inputs.integers("lm_labels");
     std::vector<int> const labels(wide.begin(), wide.end());
     int const batch = static_cast<int>(logits.shape[0]);
     auto const run = [&](LanguageModelingOptions options, std::vector<double> const& weights) {
-        return loss<golden_vocabulary>(logits.values, labels, batch, options, weights);
+        return loss<Vocabulary>(logits.values, labels, batch, options, weights);
     };
     std::vector<double> ramp;
     for (int b = 0; b < batch; ++b)
@@ -79,11 +77,12 @@ constexpr int skipped = ignored_target;
 } // namespace
 
 TEST_CASE("language-modeling loss as PyTorch 1.12 computes it", "[golden]") {
-    check_golden("losses", SmoothingRule::ignore_padding);
+    check_golden<test::golden_losses_vocabulary>("losses", SmoothingRule::ignore_padding);
 }
 
 TEST_CASE("language-modeling loss as PyTorch 1.10 computes it", "[golden]") {
-    check_golden("losses_torch_1_10_0", SmoothingRule::torch_1_10);
+    check_golden<test::golden_losses_torch_1_10_0_vocabulary>("losses_torch_1_10_0",
+                                                              SmoothingRule::torch_1_10);
 }
 
 TEST_CASE("uniform logits cost log V whatever the smoothing") {

@@ -5,14 +5,13 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
-#include <utility>
 #include <vector>
 
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/backend/reference/reference.hpp>
 #include <blip/layers/linear.hpp>
 #include <blip/layers/mlp.hpp>
+#include <blip/model/golden_shapes.hpp>
 #include <blip/train/adamw.hpp>
 #include <support/network.hpp>
 #include <support/random_weights.hpp>
@@ -67,9 +66,6 @@ void check_trajectory(std::string const& name, nlohmann::json const& json, doubl
     CHECK(optimizer.steps() == static_cast<std::int64_t>(step));
 }
 
-/// Parameters of the fixtures, which the type wants at compile time.
-constexpr int golden_count = 7;
-
 } // namespace
 
 TEST_CASE("AdamW follows PyTorch's trajectories", "[golden]") {
@@ -78,9 +74,9 @@ TEST_CASE("AdamW follows PyTorch's trajectories", "[golden]") {
     REQUIRE(!json["adamw"].empty());
     for (auto const& run : json["adamw"]) {
         auto const name = "adamw" + std::to_string(run["index"].get<int>());
-        REQUIRE(in[name + ".start"].shape[0] == golden_count);
-        check_trajectory<golden_count, Reference<double>>(name, run, 1e-12);
-        check_trajectory<golden_count, Cpu<float>>(name, run, 1e-4);
+        REQUIRE(in[name + ".start"].shape[0] == test::golden_schedules_count);
+        check_trajectory<test::golden_schedules_count, Reference<double>>(name, run, 1e-12);
+        check_trajectory<test::golden_schedules_count, Cpu<float>>(name, run, 1e-4);
     }
 }
 
