@@ -1,19 +1,26 @@
 #!/usr/bin/env bash
-# tests/run.sh [--quick]: builds and runs every test. On a fresh Debian or Ubuntu it first installs
-# what is missing. --quick stops after the release build's tests.
+# tests/run.sh [--quick | --programs]: builds and runs every test. On a fresh Debian or Ubuntu it
+# first installs what is missing. --quick stops after the release build's tests. --programs instead
+# runs the tests of all programs under the sanitizers, which takes an hour on two cores.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-quick=no
+mode=all
 for argument in "$@"; do
     case $argument in
-    --quick) quick=yes ;;
+    --quick | --programs)
+        [ $mode = all ] || {
+            echo "tests/run.sh: --quick and --programs exclude each other" >&2
+            exit 2
+        }
+        mode=${argument#--}
+        ;;
     -h | --help)
-        sed -n '2,3s/^# //p' tests/run.sh
+        sed -n '2,4s/^# //p' tests/run.sh
         exit 0
         ;;
     *)
-        echo "tests/run.sh: unknown argument $argument; usage: tests/run.sh [--quick]" >&2
+        echo "tests/run.sh: unknown argument $argument; usage: tests/run.sh [--quick | --programs]" >&2
         exit 2
         ;;
     esac
@@ -82,6 +89,17 @@ watched_threads() {
         ctest --test-dir build/thread-sanitize -R '^threads$' --output-on-failure
 }
 
+# programs_under PRESET [TESTS]: short runs of all programs, with the small sizes alone.
+programs_under() {
+    local build=build/$1-programs
+    cmake --preset "$1" -B "$build" -DBLIP_EXAMPLE_PRESETS=OFF >"$build.configure.log" 2>&1 || {
+        cat "$build.configure.log"
+        return 1
+    }
+    shift
+    cmake --build "$build" -j "$jobs" --target test_examples && "$build/bin/test_examples" "$@"
+}
+
 fuzzing() {
     local program name seeds ok=0
     cmake -S . -B build/fuzz -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER="$clang" \
@@ -127,9 +145,14 @@ cuda_build() {
 install_dependencies $BLIP_BUILD_PACKAGES $BLIP_TEST_PACKAGES
 mkdir -p build
 
-step "release build and tests" release_tests
+if [ $mode = programs ]; then
+    step "programs under the address and undefined-behaviour sanitizers" programs_under sanitize
+    step "training programs under the thread sanitizer" programs_under thread-sanitize "[training]"
+else
+    step "release build and tests" release_tests
+fi
 
-if [ $quick = no ]; then
+if [ $mode = all ]; then
     clang=$(command -v clang++ || true)
     if [ -n "$clang" ]; then
         step "all headers with clang" clang_headers
@@ -151,7 +174,7 @@ if [ $quick = no ]; then
         skip "CUDA build" "nvcc not found"
     fi
 fi
-if grep -q '^WebP_LIBRARY:.*NOTFOUND' build/release/CMakeCache.txt 2>/dev/null; then
+if [ $mode != programs ] && grep -q '^WebP_LIBRARY:.*NOTFOUND' build/release/CMakeCache.txt 2>/dev/null; then
     skip "WebP pictures" "libwebp not found"
 fi
 
@@ -161,4 +184,9 @@ if [ ${#failed[@]} -gt 0 ]; then
     printf 'FAILED: %s\n' "${failed[@]}"
     exit 1
 fi
-echo "All tests passed in $((SECONDS / 60)) min $((SECONDS % 60)) s."
+case $mode in
+all) ran="All tests" ;;
+quick) ran="The tests of the release build" ;;
+programs) ran="The programs' tests under the sanitizers" ;;
+esac
+echo "$ran passed in $((SECONDS / 60)) min $((SECONDS % 60)) s."

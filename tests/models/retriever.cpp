@@ -3,6 +3,7 @@
 #include <blip/backend/cpu/cpu.hpp>
 #include <blip/models/retriever.hpp>
 #include <io/files.hpp>
+#include <support/random_weights.hpp>
 
 #include <algorithm>
 #include <ranges>
@@ -32,16 +33,7 @@ using Network = MatchingNetwork<tiny, B>;
 Model random_model(std::size_t threads = 2, std::uint64_t seed = 7) {
     B::Engine engine(threads);
     Weights<Network> weights(engine);
-    int number = 0;
-    for (auto const& p : list_parameters(*weights)) {
-        std::vector<float> values(static_cast<std::size_t>(p.size));
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            double const u = random_uniform({seed, static_cast<std::uint64_t>(number)}, i) - 0.5;
-            values[i] = static_cast<float>(p.path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
-        }
-        ++number;
-        B::upload(engine, p.data, values.data(), p.size);
-    }
+    test::fill_with_noise(weights, engine, seed);
     std::string pieces = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nphoto\nof\n";
     for (int i = 8; i < 38; ++i)
         pieces += "word" + std::to_string(i) + "\n";

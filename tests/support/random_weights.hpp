@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -49,6 +50,23 @@ template <class Model>
 void randomize(Weights<Model>& weights, typename Model::backend::Engine& engine, RandomKey key,
                double scale = 0.5) {
     set_parameters(weights, engine, random_values(count_parameters<Model>(), key, scale));
+}
+
+/// Weights with which a network's layers all matter: scales around 1, everything else around 0. The
+/// same seed gives the same numbers on every backend.
+template <class Network>
+void fill_with_noise(Weights<Network>& weights, typename Network::backend::Engine& engine,
+                     std::uint64_t seed = 7) {
+    std::uint64_t number = 0;
+    for (auto const& p : list_parameters(*weights)) {
+        std::vector<float> values(static_cast<std::size_t>(p.size));
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            double const u = random_uniform({seed, number}, i) - 0.5;
+            values[i] = static_cast<float>(p.path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
+        }
+        ++number;
+        Network::backend::upload(engine, p.data, static_cast<float const*>(values.data()), p.size);
+    }
 }
 
 } // namespace blip::test

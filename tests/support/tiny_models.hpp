@@ -14,6 +14,7 @@
 #include <blip/text/wordpiece.hpp>
 #include <blip/vision/image.hpp>
 #include <support/catch.hpp>
+#include <support/random_weights.hpp>
 
 /// Whole models of random weights, for tests of the model types.
 namespace blip::test {
@@ -51,16 +52,7 @@ template <class Model>
 Model random_model(typename Model::backend::Engine engine = typename Model::backend::Engine{},
                    Compatibility compatibility = Compatibility::salesforce) {
     Weights<typename Model::Network> weights(engine);
-    std::uint64_t number = 0;
-    for (auto const& p : list_parameters(*weights)) {
-        std::vector<float> values(static_cast<std::size_t>(p.size));
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            double const u = random_uniform({7, number}, i) - 0.5;
-            values[i] = static_cast<float>(p.path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
-        }
-        ++number;
-        Model::backend::upload(engine, p.data, values.data(), p.size);
-    }
+    fill_with_noise(weights, engine);
     ModelSettings settings;
     settings.compatibility = compatibility;
     settings.hidden_dropout = settings.attention_dropout = 0;

@@ -136,13 +136,10 @@ private:
     std::string path_;
 };
 
-/// Adds what `member` is made of. `Scalar`: the numbers of all its parameters. `first`: the number
-/// of an array's first entry.
-template <class Scalar, class T>
+/// Adds what `member` is made of. `first`: the number of an array's first entry.
+template <class T>
 void walk(T& member, MemberWalk& found, std::size_t first = 0) {
     if constexpr (is_parameter<T>) {
-        static_assert(std::is_same_v<typename T::scalar, Scalar>,
-                      "a layer and its parts must be of one backend");
         if constexpr (is_weight<T>)
             found.add(&member.data, &member.layout, T::shape, T::size);
         else
@@ -152,13 +149,13 @@ void walk(T& member, MemberWalk& found, std::size_t first = 0) {
     } else if constexpr (is_std_array<T>::value) {
         for (std::size_t i = 0; i < member.size(); ++i) {
             auto const length = found.enter(first + i);
-            walk<Scalar>(member[i], found);
+            walk(member[i], found);
             found.leave(length);
         }
     } else {
         auto const enter = [&](auto const& field) {
             auto const length = found.enter(field.name);
-            walk<Scalar>(member.*field.member, found, field.first);
+            walk(member.*field.member, found, field.first);
             found.leave(length);
         };
         std::apply([&](auto const&... field) { (enter(field), ...); }, T::fields());
@@ -169,8 +166,27 @@ void walk(T& member, MemberWalk& found, std::size_t first = 0) {
 template <class Layer>
 MemberWalk members_of(Layer& layer) {
     MemberWalk found;
-    walk<typename Layer::backend::scalar>(const_cast<std::remove_const_t<Layer>&>(layer), found);
+    walk(const_cast<std::remove_const_t<Layer>&>(layer), found);
     return found;
+}
+
+/// Whether all parameters within `T` are of backend `B`.
+template <class T, class B>
+constexpr bool all_of_backend() {
+    if constexpr (is_parameter<T>)
+        return std::is_same_v<typename T::backend, B>;
+    else if constexpr (Setting<T>)
+        return true;
+    else if constexpr (is_std_array<T>::value)
+        return all_of_backend<typename T::value_type, B>();
+    else if constexpr (HasFields<T>)
+        return std::apply(
+            [](auto... field) {
+                return (true && ... && all_of_backend<typename decltype(field)::type, B>());
+            },
+            T::fields());
+    else
+        return false;
 }
 
 template <class T>
@@ -198,9 +214,14 @@ constexpr std::ptrdiff_t parameter_count() {
 template <class T>
 concept lists_every_member = HasFields<T> && detail::lists_all<T>();
 
+/// The parameters of `T` and of its parts are all of its backend.
+template <class T>
+concept of_one_backend = HasFields<T> && detail::all_of_backend<T, typename T::backend>();
+
 /// All parameters of `layer`, in the order of `fields()`; `Layer::backend` says of what numbers.
 /// Paths look like "vision.blocks.3.attention.norm.scale".
 template <class Layer>
+    requires of_one_backend<std::remove_const_t<Layer>>
 auto list_parameters(Layer& layer) {
     using B = typename Layer::backend;
     auto found = detail::members_of(layer);

@@ -17,6 +17,7 @@ enum class Layout : std::int64_t {
 /// A bias, scale or table: a view of `Dims...` numbers in a flat buffer.
 template <class B, int... Dims>
 struct Parameter {
+    using backend = B;
     using scalar = typename B::scalar;
     static constexpr std::array<int, sizeof...(Dims)> shape{Dims...};
     static constexpr std::ptrdiff_t size = (std::ptrdiff_t{1} * ... * Dims);
@@ -36,6 +37,7 @@ struct WeightView {
 /// The matrix of a product x Wᵀ: [Out, In], kept in either layout.
 template <class B, int Out, int In>
 struct Weight {
+    using backend = B;
     using scalar = typename B::scalar;
     static constexpr std::array<int, 2> shape{Out, In};
     static constexpr std::ptrdiff_t size = std::ptrdiff_t{Out} * In;

@@ -9,9 +9,7 @@ namespace blip {
 
 /// A tree of layers whose parameters can live in one flat buffer.
 template <class Model>
-concept Trainable = lists_every_member<Model> && requires {
-    typename Model::backend;
-};
+concept Trainable = lists_every_member<Model> && of_one_backend<Model>;
 
 /// Owns the parameters of a `Model`: one flat buffer under the named tree. Gradients, optimizer
 /// moments and momentum teachers are other `Weights` of `Model::Grad` or of `Model` itself;

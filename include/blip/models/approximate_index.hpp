@@ -24,7 +24,7 @@
 #include <faiss/index_io.h>
 #include <faiss/invlists/InvertedLists.h>
 
-#include <blip/backend/cpu/dot_products.hpp>
+#include <blip/backend/host.hpp>
 #include <blip/core/random.hpp>
 #include <blip/io/mapped_file.hpp>
 #include <blip/io/write_file.hpp>
@@ -183,8 +183,8 @@ public:
                 if (rows[i] < 0 || static_cast<std::size_t>(rows[i]) >= rows_)
                     continue; // fewer rows in its cells than asked for
                 Neighbour one{rows[i], 0};
-                cpu::dot_products(index_->vector(rows[i]).data(), 1,
-                                  queries.subspan(q * width, width), width, &one.similarity, 1);
+                host::dot_products(index_->vector(rows[i]).data(), 1,
+                                   queries.subspan(q * width, width), width, &one.similarity, 1);
                 // As exact search: a damaged row is no neighbour of anything.
                 if (std::isfinite(one.similarity))
                     found[q].push_back(one);

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include <blip/backend/cpu/dot_products.hpp>
+#include <blip/backend/host.hpp>
 #include <blip/core/error.hpp>
 #include <blip/generate/top_entries.hpp>
 
@@ -107,7 +107,8 @@ inline std::vector<std::vector<Neighbour>> exact_search(std::span<VectorBlock co
             for (std::size_t i = pieces.size() * part / threads;
                  i < pieces.size() * (part + 1) / threads; ++i) {
                 auto const& piece = pieces[i];
-                cpu::dot_products(piece.data, piece.rows, group, width, products.data(), most_rows);
+                host::dot_products(piece.data, piece.rows, group, width, products.data(),
+                                   most_rows);
                 for (std::size_t q = 0; q < some; ++q) {
                     std::span const mine(products.data() + q * most_rows, piece.rows);
                     // A row that holds infinity, of a damaged file, is near to nothing.

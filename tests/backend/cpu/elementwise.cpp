@@ -125,10 +125,17 @@ TEST_CASE("Elementwise dropout shares its fate in groups") {
 TEST_CASE("Sums of columns and scattered rows do not depend on threads") {
     cpu::Engine one(1), three(3);
     auto const x = numbers(1000 * 77, 9);
-    std::vector<float> a(77, 1.0f), b(77, 1.0f);
-    cpu::add_column_sums(one, 1000, 77, {x.data(), 77}, a.data());
-    cpu::add_column_sums(three, 1000, 77, {x.data(), 77}, b.data());
-    REQUIRE(a == b);
+    for (std::size_t width : {77u, 128u, 300u}) {
+        std::size_t const rows = 200, stride = width + 9;
+        std::vector<float> a(width, 1.0f), b(width, 1.0f), plain(width, 1.0f);
+        cpu::add_column_sums(one, rows, width, {x.data(), stride}, a.data());
+        cpu::add_column_sums(three, rows, width, {x.data(), stride}, b.data());
+        for (std::size_t r = 0; r < rows; ++r)
+            for (std::size_t c = 0; c < width; ++c)
+                plain[c] += x[r * stride + c];
+        REQUIRE(a == plain);
+        REQUIRE(b == plain);
+    }
     std::vector<int> ids(1000), positions(1000);
     for (std::size_t i = 0; i < ids.size(); ++i) {
         ids[i] = static_cast<int>(i % 5);

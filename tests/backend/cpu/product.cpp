@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <vector>
@@ -86,8 +87,15 @@ void check(std::size_t m, std::size_t n, std::size_t k) {
     std::vector<float> const xt = transposed(p.x, m, k);
     REQUIRE(p.run(engine, panels, {xt.data(), m, cpu::LeftOrder::depth_rows}, 0, m) == y);
 
-    cpu::Engine alone(1);
-    REQUIRE(p.run(alone, panels, left, 0, m) == y);
+    std::vector<float> wide(m * (k + 5));
+    for (std::size_t r = 0; r < m; ++r)
+        std::copy_n(p.x.data() + r * k, k, wide.data() + r * (k + 5));
+    for (std::size_t threads : {1u, 16u}) {
+        cpu::Engine others(threads);
+        REQUIRE(p.run(others, panels, left, 0, m) == y);
+        REQUIRE(p.run(others, panels, {xt.data(), m, cpu::LeftOrder::depth_rows}, 0, m) == y);
+        REQUIRE(p.run(others, rows, {wide.data(), k + 5}, 0, m) == y);
+    }
     std::vector<float> pieces;
     for (std::size_t first = 0, step = 1; first < m; first += step, ++step) {
         std::size_t const count = std::min(step, m - first);
@@ -112,10 +120,18 @@ TEST_CASE("A product equals plain loops, and its bits depend on no layout, split
     check(60, 2500, 100);
     check(60, 700, 900);
     check(640, 300, 800);
+    // Several blocks of rows and of depths, with rows that lie well and rows that are copied.
+    check(1300, 70, 1700);
+    check(1300, 70, 1536);
+    check(60, 100, 1024);
+    check(40, 70, 512);
+    check(40, 70, 5000);
 }
 
 TEST_CASE("A product without depth gives what it starts from") {
     check(5, 40, 0);
+    check(20, 40, 0);
+    check(700, 40, 0);
 }
 
 TEST_CASE("A product may add to its result, to its result and a bias, or start from zero") {

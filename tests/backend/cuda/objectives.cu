@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <blip/cuda.cuh>
+#include <support/random_weights.hpp>
 
 namespace {
 
@@ -49,18 +50,9 @@ std::vector<double> results() {
     using B = typename Network::backend;
     typename B::Engine engine;
     Weights<Network> weights(engine);
-    std::uint64_t number = 0;
-    for (auto const& p : list_parameters(*weights)) {
-        std::vector<float> values(static_cast<std::size_t>(p.size));
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            double const u = random_uniform({7, number}, i) - 0.5;
-            values[i] = static_cast<float>(p.path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
-        }
-        if (p.path == "temperature")
-            values[0] = 0.07f;
-        ++number;
-        B::upload(engine, p.data, static_cast<float const*>(values.data()), p.size);
-    }
+    test::fill_with_noise(weights, engine);
+    float const temperature = 0.07f;
+    B::upload(engine, weights->temperature.data, &temperature, 1);
     MomentumState<Network> state(engine, weights, {3, 0});
     Weights<typename Network::Grad> gradient(engine);
     AdamW<Network> optimizer(engine);

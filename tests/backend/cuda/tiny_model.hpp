@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <blip/cuda.cuh>
+#include <support/random_weights.hpp>
 
 /// What programs need that compare a whole model on the CUDA backend with Reference<double>.
 namespace blip::test {
@@ -29,21 +30,6 @@ inline Pixels noise_of(std::size_t count, std::size_t side) {
     for (std::size_t i = 0; i < pixels.size(); ++i)
         pixels.data()[i] = static_cast<float>(random_uniform({1, count}, i) * 4 - 2);
     return pixels;
-}
-
-/// The same random weights on every backend.
-template <class Network>
-void fill_with_noise(Weights<Network>& weights, typename Network::backend::Engine& engine) {
-    std::uint64_t number = 0;
-    for (auto const& p : list_parameters(*weights)) {
-        std::vector<float> values(static_cast<std::size_t>(p.size));
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            double const u = random_uniform({7, number}, i) - 0.5;
-            values[i] = static_cast<float>(p.path.ends_with("scale") ? 1 + 0.2 * u : 0.6 * u);
-        }
-        ++number;
-        Network::backend::upload(engine, p.data, static_cast<float const*>(values.data()), p.size);
-    }
 }
 
 /// A model type of random weights, the same on every backend.

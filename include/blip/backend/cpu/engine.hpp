@@ -82,6 +82,8 @@ public:
 
     std::size_t threads() const { return shared_->pool.size(); }
     ThreadPool& pool() { return shared_->pool; }
+    /// Whether the threads are at work on a loop: one begun now would run in the calling thread.
+    bool busy() const { return shared_->pool.busy(); }
     Scratch& scratch() { return shared_->scratch; }
 
     /// See ThreadPool::parallel_for.

@@ -150,14 +150,28 @@ inline void layer_norm_backward(Engine& engine, std::size_t rows, std::size_t wi
 /// sums[c] += Σ over the rows of x[r][c], in the order of the rows.
 inline void add_column_sums(Engine& engine, std::size_t rows, std::size_t width, ConstRows x,
                             float* sums) {
-    constexpr std::size_t slice = 4 * lanes;
+    // Several cache lines of a row at a time, as many as registers hold sums: processors foresee
+    // runs, not single lines.
+#if defined(__AVX512F__)
+    constexpr std::size_t vectors = 8;
+#else
+    constexpr std::size_t vectors = 4;
+#endif
+    constexpr std::size_t slice = vectors * lanes;
     engine.parallel_ranges((width + slice - 1) / slice, 1, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t c = begin * slice; c < end * slice && c < width; c += lanes) {
-            Mask const mask = first_lanes(width - c);
-            Floats total = load(sums + c, mask);
+        for (std::size_t part = begin * slice; part < end * slice && part < width; part += slice) {
+            Floats totals[vectors];
+            Mask masks[vectors];
+            for (std::size_t v = 0; v < vectors; ++v) {
+                std::size_t const c = part + v * lanes;
+                masks[v] = first_lanes(c < width ? width - c : 0);
+                totals[v] = load(sums + c, masks[v]);
+            }
             for (std::size_t r = 0; r < rows; ++r)
-                total = total + load(x[r] + c, mask);
-            store(sums + c, total, mask);
+                for (std::size_t v = 0; v < vectors; ++v)
+                    totals[v] = totals[v] + load(x[r] + part + v * lanes, masks[v]);
+            for (std::size_t v = 0; v < vectors; ++v)
+                store(sums + part + v * lanes, totals[v], masks[v]);
         }
     });
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -57,14 +58,49 @@ inline void pack_block(Right right, std::size_t columns, std::size_t column, std
             std::size_t const count = depth - k < lanes ? depth - k : lanes;
             Mask const mask = first_lanes(count);
             Floats square[lanes];
-            for (std::size_t r = 0; r < lanes; ++r)
+            for (std::size_t r = 0; r < lanes; ++r) {
+                if (r < rows && k + 4 * lanes < depth)
+                    __builtin_prefetch(from + r * right.stride + k + 4 * lanes, 0, 2);
                 square[r] = r < rows ? load(from + r * right.stride + k, mask) : broadcast(0.0f);
+            }
             transpose(square);
             float* const to = panel + k * panel_width + half;
             for (std::size_t r = 0; r < count; ++r)
                 store(to + r * panel_width, square[r]);
         }
     }
+}
+
+/// Rows of a factor that are fetched ahead where only some cache lines of each are read: processors
+/// foresee long runs alone.
+inline constexpr std::size_t rows_ahead = 16;
+
+/// Writes depths [begin, begin + depth) of panels [first, end) to packed[end - first][depth][32].
+inline void pack_group(Right right, std::size_t columns, std::size_t first, std::size_t end,
+                       std::size_t begin, std::size_t depth, float* packed) {
+    std::size_t n = first;
+    if (right.order == RightOrder::depth_rows) {
+        // Whole panels side by side: what is read of a row then lies together.
+        n = std::max(first, std::min(end, columns / panel_width));
+        float const* row = right.data + begin * right.stride + first * panel_width;
+        for (std::size_t k = 0; k < depth; ++k, row += right.stride) {
+            float const* from = row;
+            float const* ahead = row + std::min(rows_ahead, depth - 1 - k) * right.stride;
+            float* to = packed + k * panel_width;
+            for (std::size_t i = first; i < n; ++i) {
+                __builtin_prefetch(ahead, 0, 2);
+                __builtin_prefetch(ahead + lanes, 0, 2);
+                store(to, load(from));
+                store(to + lanes, load(from + lanes));
+                from += panel_width;
+                ahead += panel_width;
+                to += depth * panel_width;
+            }
+        }
+    }
+    for (; n < end; ++n)
+        pack_block(right, columns, n * panel_width, begin, depth,
+                   packed + (n - first) * depth * panel_width);
 }
 
 /// Packs a whole factor of `columns` columns and `depth` rows into packed[packed_size].

@@ -67,6 +67,9 @@ public:
     /// Threads that can take part, the caller included.
     std::size_t size() const { return workers_.size() + 1; }
 
+    /// Whether a loop is under way, by now at least.
+    bool busy() const { return busy_.load(std::memory_order_relaxed); }
+
     /// Calls function(0) .. function(count - 1), each once, in any order and on any thread; returns
     /// when all have returned. The first exception is thrown here, parts not begun are dropped.
     template <class Function>
