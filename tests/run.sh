@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tests/run.sh [--quick | --programs]: builds and runs every test. On a fresh Debian or Ubuntu it
 # first installs what is missing. --quick stops after the release build's tests. --programs instead
-# runs the tests of all programs under the sanitizers, which takes an hour on two cores.
+# runs the tests of all programs under the sanitizers, which takes much longer.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -12,8 +12,8 @@ using blip::test::numbers;
 
 namespace {
 
-/// y = result + bias + left right, over several blocks of rows and depths, with the value before
-/// its activation.
+/// y = gelu(u), u = result + bias + left right, kept too; the depth takes two blocks where rows are
+/// not few.
 struct Sums {
     static constexpr std::size_t columns = 100, depth = 900;
     std::size_t rows;

@@ -23,8 +23,9 @@ struct Split {
     std::size_t panels = 1; ///< runs of panels
 };
 
-/// Whether the rows of a tile may be read where they lie. At distances of a multiple of 2 KB or so,
-/// their numbers of one depth would all fall into the same few places of the first-level cache.
+/// Whether the rows of a tile may be read where they lie: not where their distance is such a
+/// multiple of 2 or 4 KB that their numbers of one depth crowd the same few places of the
+/// first-level cache.
 inline bool lies_well(Left left) {
     constexpr std::size_t cache_way = 1024; // floats
     std::size_t const places = cache_way / std::gcd(left.stride, cache_way);
@@ -182,28 +183,26 @@ private:
         std::size_t const chunk_rows = (height + chunks - 1) / chunks;
         if (copies_)
             share.copy.emplace(scratch.borrow(chunk_rows * left_stride(block_) + 1));
-        for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+        std::size_t const steps = std::max<std::size_t>(1, (p_.depth + block_ - 1) / block_);
+        for (std::size_t block = 0;; ++block) {
+            std::size_t const chunk = block / steps;
             share.row = share.first_row + height * chunk / chunks;
             share.rows = share.first_row + height * (chunk + 1) / chunks - share.row;
-            for (share.depth = 0;; share.depth += block_) {
-                share.depths = std::min(block_, p_.depth - share.depth);
-                if (copies_) {
-                    pack_left(p_.left, share.row, share.rows, share.depth, share.depths,
-                              share.copy->data());
-                    share.left = share.copy->data();
-                    share.left_stride = left_stride(share.depths);
-                } else {
-                    share.left = p_.left.data + share.row * p_.left.stride + share.depth;
-                    share.left_stride = p_.left.stride;
-                }
-                bool const ends = share.depth + share.depths == p_.depth;
-                if (ends && chunk + 1 == chunks)
-                    break;
-                for (std::size_t n = share.first_panel; n < share.last_panel; n += most_)
-                    multiply_panels(p_, share, n, std::min(n + most_, share.last_panel), packed);
-                if (ends)
-                    break;
+            share.depth = block % steps * block_;
+            share.depths = std::min(block_, p_.depth - share.depth);
+            if (copies_) {
+                pack_left(p_.left, share.row, share.rows, share.depth, share.depths,
+                          share.copy->data());
+                share.left = share.copy->data();
+                share.left_stride = left_stride(share.depths);
+            } else {
+                share.left = p_.left.data + share.row * p_.left.stride + share.depth;
+                share.left_stride = p_.left.stride;
             }
+            if (block + 1 == chunks * steps)
+                break;
+            for (std::size_t n = share.first_panel; n < share.last_panel; n += most_)
+                multiply_panels(p_, share, n, std::min(n + most_, share.last_panel), packed);
         }
         share.next.store(share.first_panel, std::memory_order_relaxed);
         share.last_block.store(true, std::memory_order_release);

@@ -107,9 +107,7 @@ inline void pack_group(Right right, std::size_t columns, std::size_t first, std:
 inline void pack_panels(Engine& engine, Right right, std::size_t columns, std::size_t depth,
                         float* packed) {
     engine.parallel_ranges(panel_count(columns), 1, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t panel = begin; panel < end; ++panel)
-            pack_block(right, columns, panel * panel_width, 0, depth,
-                       packed + panel * panel_width * depth);
+        pack_group(right, columns, begin, end, 0, depth, packed + begin * panel_width * depth);
     });
 }
 

@@ -67,7 +67,7 @@ public:
     /// Threads that can take part, the caller included.
     std::size_t size() const { return workers_.size() + 1; }
 
-    /// Whether a loop is under way, by now at least.
+    /// Whether a loop is under way; another may begin or end meanwhile, so this is a hint.
     bool busy() const { return busy_.load(std::memory_order_relaxed); }
 
     /// Calls function(0) .. function(count - 1), each once, in any order and on any thread; returns
